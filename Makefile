@@ -1,0 +1,46 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PY ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DIR ?= .netmap
+
+help: ## print the targets
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## create .venv from the lock file
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PY) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+run: setup ## serve every role from $(DIR): SQLite, the bundled nats-server, nothing else
+	$(BIN)/netmap serve --dir $(DIR)
+
+check: setup ## the fast loop: format, lint, types, import contracts, architecture, unit, property
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q tests/architecture tests/unit tests/property
+
+format: setup ## rewrite the code as `make check` wants it
+	$(BIN)/ruff format --quiet .
+	$(BIN)/ruff check --quiet --fix .
+
+clients: ## build the real Tailscale clients into .clients (Go), three generations
+	tests/kit/build-clients.sh
+
+lab: ## install what the lab of real clients needs (Debian, root): wireguard-go, wg, tcpdump, nft
+	tests/kit/install-lab.sh
+
+test: check clients lab ## everything, with real servers and real clients
+	$(BIN)/pytest -q tests/contract tests/golden tests/e2e
+
+bench: setup ## the budgets of docs/budgets.md, as a table
+	$(BIN)/python -m bench
+
+.PHONY: help setup run check format clients lab test bench

@@ -1,0 +1,198 @@
+"""Netmap objects, and how their changes travel from projections to frontends.
+
+A node's netmap is `self + objects(class) + extras`: a recipe over shared objects, never a blob for each node.
+
+Rule 1: an object is a whole value under a key; a change is an upsert or a removal of one key at one position.
+Rule 2: a delta says from where to where: `(epoch, prev, cur]`. Its changes hold the objects as they are at `cur`,
+        each with the last position that touched it.
+Rule 3: a holder at `own` applies a delta iff the epochs agree and prev ≤ own ≤ cur, skipping changes at or before
+        `own`; it then is at `cur`. An old delta is ignored; a gap or another epoch means resync (`judge`).
+Rule 4: a bookmark is a delta without changes and prev = cur.
+Rule 5: soft state (endpoints, home DERP, online, Hostinfo) is not here: see `soft.py`.
+"""
+
+from enum import Enum
+from typing import Final, assert_never
+
+import msgspec
+
+from engine.domain.events import ExtraConfig
+from engine.domain.values import (
+    Epoch,
+    MachineKey,
+    Millis,
+    NodeId,
+    NodeKey,
+    PeerId,
+    Position,
+    StableId,
+    UserId,
+)
+
+
+class NodeObject(msgspec.Struct, frozen=True, kw_only=True, tag="node", omit_defaults=True):
+    """A node as the log knows it; `class_id` names the class that it belongs to."""
+
+    id: NodeId
+    stable_id: StableId
+    name: str
+    """The name's first label; the FQDN needs the tailnet's base domain."""
+    user: UserId
+    machine_key: MachineKey
+    node_key: NodeKey
+    ipv4: str
+    ipv6: str
+    class_id: str
+    created: Millis
+    tags: tuple[str, ...] = ()
+    expiry: Millis = Millis(0)
+    expired: bool = False
+    ephemeral: bool = False
+    hostname: str = ""
+    os: str = ""
+    capver: int = 0
+
+
+class WireGuardPeerObject(msgspec.Struct, frozen=True, kw_only=True, tag="peer", omit_defaults=True):
+    """A WireGuard-only peer; it appears in a netmap only through an `ExtrasObject`."""
+
+    id: PeerId
+    stable_id: StableId
+    name: str
+    public_key: NodeKey
+    allowed_ips: tuple[str, ...]
+    endpoints: tuple[str, ...]
+    ipv4: str
+    ipv6: str
+    created: Millis
+    extra: ExtraConfig = ExtraConfig()
+
+
+class UserObject(msgspec.Struct, frozen=True, kw_only=True, tag="user", omit_defaults=True):
+    """Who a node belongs to, as other people see it."""
+
+    id: UserId
+    name: str
+    display_name: str = ""
+
+
+class FilterRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One rule of a packet filter, before it takes a form that a client's capver understands.
+
+    `source_classes` are the classes whose nodes may send; `ports` are (first, last); protocols empty means
+    TCP, UDP and ICMP. Destinations are the viewer itself until routes come.
+    """
+
+    source_classes: tuple[str, ...]
+    ports: tuple[tuple[int, int], ...] = ((0, 65_535),)
+    protocols: tuple[int, ...] = ()
+
+
+class ClassObject(msgspec.Struct, frozen=True, kw_only=True, tag="class", omit_defaults=True):
+    """Nodes of one policy identity: what they see, and who may reach them."""
+
+    id: str
+    sees: tuple[str, ...]
+    """The classes whose nodes are peers of this class's nodes, sorted."""
+    rules: tuple[FilterRule, ...] = ()
+
+
+class ConnectionExtra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One connection, as the node's recipe needs it."""
+
+    peer: PeerId
+    ipv4_masq: str = ""
+    ipv6_masq: str = ""
+
+
+class ExtrasObject(msgspec.Struct, frozen=True, kw_only=True, tag="extras", omit_defaults=True):
+    """What is one node's own: its connections, sorted by peer; absent when there are none."""
+
+    node: NodeId
+    connections: tuple[ConnectionExtra, ...] = ()
+
+
+class TailnetObject(msgspec.Struct, frozen=True, kw_only=True, tag="tailnet", omit_defaults=True):
+    """What holds for every node: names and the DERP map (the wire form's JSON)."""
+
+    base_domain: str
+    derp_map: msgspec.Raw
+
+
+NetmapObject = NodeObject | WireGuardPeerObject | UserObject | ClassObject | ExtrasObject | TailnetObject
+TAILNET_KEY: Final = "tailnet"
+
+
+def key_of(value: NetmapObject) -> str:
+    """Return the key under which an object is held: `node/7`, `peer/100000001`, `class/u1`, `extras/7` …"""
+    match value:
+        case NodeObject(id=number):
+            return f"node/{number}"
+        case WireGuardPeerObject(id=number):
+            return f"peer/{number}"
+        case UserObject(id=number):
+            return f"user/{number}"
+        case ClassObject(id=name):
+            return f"class/{name}"
+        case ExtrasObject(node=number):
+            return f"extras/{number}"
+        case TailnetObject():
+            return TAILNET_KEY
+        case _:
+            assert_never(value)
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """One key, the last position that touched it, and its value; None is a removal."""
+
+    key: str
+    at: Position
+    value: NetmapObject | None
+
+
+class Delta(msgspec.Struct, frozen=True, kw_only=True):
+    """All changes in (prev, cur]; without changes and with prev = cur it is a bookmark."""
+
+    epoch: Epoch
+    prev: Position
+    cur: Position
+    changes: tuple[Change, ...] = ()
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """Every object of a tailnet at one position, sorted by key."""
+
+    epoch: Epoch
+    position: Position
+    objects: tuple[Change, ...]
+
+
+class SnapshotChunk(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of a snapshot's JSON, compressed as one zstd stream cut into chunks.
+
+    `id` is the snapshot's SHA-256 in hex over the whole compressed JSON; a chunk of another id does not belong.
+    """
+
+    id: str
+    epoch: Epoch
+    position: Position
+    index: int
+    count: int
+    data: bytes
+
+
+class Verdict(Enum):
+    """What a holder does with a delta."""
+
+    APPLY = "apply"
+    IGNORE = "ignore"
+    RESYNC = "resync"
+
+
+def judge(epoch: Epoch, own: Position, delta: Delta) -> Verdict:
+    """Return what a holder at `(epoch, own)` does with the delta (rule 3)."""
+    if delta.epoch != epoch:
+        return Verdict.RESYNC
+    if delta.cur <= own:
+        return Verdict.IGNORE
+    return Verdict.APPLY if delta.prev <= own else Verdict.RESYNC

@@ -1,0 +1,52 @@
+"""What may be asked of projections, on `q.<resource>.<verb>`; any replica answers.
+
+Rule 1: every answer says at which `position` it is true.
+Rule 2: `minPosition` waits until the replica is there (read your writes), or fails with `query.behind`.
+Rule 3: `at` is a position, an RFC 3339 time, `-2h`, or absent for now.
+"""
+
+from typing import Final
+
+import msgspec
+
+QUERIES: Final[tuple[tuple[str, str], ...]] = (
+    ("head", "get"),
+    ("snapshot", "get"),
+    ("netmap", "get"),
+    ("node", "list"),
+    ("node", "get"),
+    ("user", "list"),
+    ("authkey", "list"),
+    ("peer", "list"),
+    ("connection", "list"),
+    ("event", "list"),
+    ("command", "get"),
+    ("settings", "get"),
+)
+BEHIND_SECONDS: Final = 2.0
+"""How long a replica waits for `minPosition` before it says that it is behind."""
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """Any question; each resource reads the fields that concern it."""
+
+    node: int | str | None = None
+    peer: int | str | None = None
+    user: int | str | None = None
+    id: str | None = None
+    at: int | str | None = None
+    min_position: int = 0
+    after: int = 0
+    limit: int = 1_000
+    types: tuple[str, ...] = ()
+    chunk: int = 0
+    """Which chunk of a snapshot; the reply to chunk 0 says how many there are."""
+    snapshot: str = ""
+    """The snapshot's id, for chunks after the first."""
+
+
+class HeadReply(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the log is, as far as the answering process has read it."""
+
+    epoch: str
+    position: int

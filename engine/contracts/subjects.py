@@ -1,0 +1,81 @@
+"""Every NATS subject, one function each; nobody else spells one.
+
+Rule 1: shape is `netmap.v1.<tailnet>.<class>.…`; tokens are `[a-z0-9_-]`, ids decimal.
+Rule 2: `cmd` is request–reply and never in a stream (JetStream's acknowledgement would answer the requester);
+        `cmdq` is durable.
+Rule 3: an operator's short subject is rewritten by its account's import into the `as.<actor>` form; the actor of
+        an event comes from there, never from a payload.
+"""
+
+from typing import Final
+
+from engine.domain.values import CommandId, TailnetName
+
+ROOT: Final = "netmap.v1"
+COMMAND_SERVICE: Final = "netmap-commands"
+REGISTRATION_SERVICE: Final = "netmap-registration"
+QUERY_SERVICE: Final = "netmap-queries"
+CMDQ_STREAM: Final = "NETMAP_CMDQ"
+RES_STREAM: Final = "NETMAP_RES"
+DLQ_STREAM: Final = "NETMAP_DLQ"
+
+
+def command(tailnet: TailnetName, entity: str, verb: str) -> str:
+    """Return the subject that a person types: `netmap.v1.default.cmd.peer.register`."""
+    return f"{ROOT}.{tailnet}.cmd.{entity}.{verb}"
+
+
+def command_as(tailnet: TailnetName, actor: str, entity: str, verb: str) -> str:
+    """Return the subject that the engine hears; `actor` may be `*`."""
+    return f"{ROOT}.{tailnet}.as.{actor}.cmd.{entity}.{verb}"
+
+
+def actor_of(subject: str) -> str | None:
+    """Return the actor in a subject of the `as.<actor>` form, else None."""
+    tokens = subject.split(".")
+    return tokens[4] if len(tokens) > 4 and tokens[3] == "as" else None  # noqa: PLR2004
+
+
+def durable(tailnet: TailnetName, name: str) -> str:
+    """Return a durable command's subject; `name` is `peer.register`, or an alias as `PeerRegistered`."""
+    return f"{ROOT}.{tailnet}.cmdq.{name}"
+
+
+def durable_as(tailnet: TailnetName, actor: str, name: str) -> str:
+    """Return a durable command's subject as the engine hears it; `actor` may be `*`."""
+    return f"{ROOT}.{tailnet}.as.{actor}.cmdq.{name}"
+
+
+def durable_result(tailnet: TailnetName, command_id: CommandId) -> str:
+    """Return where the answer to a durable command is published; the id must be one token."""
+    return f"{ROOT}.{tailnet}.res.{command_id}"
+
+
+def dead_letter(tailnet: TailnetName, name: str) -> str:
+    """Return where a refused durable command is kept."""
+    return f"{ROOT}.{tailnet}.dlq.cmd.{name}"
+
+
+def registration(tailnet: TailnetName, frontend: str, verb: str) -> str:
+    """Return a frontend's request to the engine for one of its clients; `frontend` may be `*`."""
+    return f"{ROOT}.{tailnet}.reg.{frontend}.{verb}"
+
+
+def query(tailnet: TailnetName, resource: str, verb: str) -> str:
+    """Return a query's subject: `netmap.v1.default.q.netmap.get`."""
+    return f"{ROOT}.{tailnet}.q.{resource}.{verb}"
+
+
+def log_head(tailnet: TailnetName) -> str:
+    """Return where the engine says that the log has grown: a wake-up, not the truth."""
+    return f"{ROOT}.{tailnet}.log.head"
+
+
+def map_delta(tailnet: TailnetName) -> str:
+    """Return the one stream of netmap changes of a tailnet."""
+    return f"{ROOT}.{tailnet}.map.delta"
+
+
+def soft(tailnet: TailnetName, frontend: str, kind: str) -> str:
+    """Return a frontend's soft-state subject; kinds are `state` and `hello`; both may be `*`."""
+    return f"{ROOT}.{tailnet}.soft.{frontend}.{kind}"

@@ -1,0 +1,14 @@
+"""What is true of a tailnet; no I/O, no clock, no randomness.
+
+- `values.py`: identities and small values, one NewType each
+- `keys.py`: nodekey:, mkey:, WireGuard base64: parse and print
+- `commands.py`: imperative; may be refused
+- `events.py`: past tense; never edited once stored; the tag is the name in the store
+- `errors.py`: the Refusal family, with stable codes
+- `state.py`: the tailnet as decisions see it: aggregates and their indices
+- `evolve.py`: (aggregate, event) → aggregate
+- `decide.py`: the one door: command → the module that decides it
+- `users.py`, `authkeys.py`, `nodes.py`, `peers.py`, `connections.py`, `settings.py`: decisions, one noun each
+- `addresses.py`: which address comes next; names.py: which name is free
+- `endpoints.py`: what a WireGuard endpoint, an allowed IP, a masquerade address may be
+"""

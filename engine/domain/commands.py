@@ -1,0 +1,209 @@
+"""What somebody wants done; imperative; may be refused.
+
+Rule 1: a command's JSON body is the struct itself in camelCase; unknown fields are refused.
+Rule 2: `user`, `node` and `peer` take an id or a name; ids are numbers.
+Rule 3: nothing about the message is in the body: id, actor, reason and deadline are headers.
+Rule 4: `COMMANDS` is the alphabet: (entity, verb) → struct; subjects, schemas and the CLI come from it.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Final
+
+import msgspec
+
+from engine.domain.values import LoginId, MachineKey, Millis, NodeKey
+
+Ref = int | Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
+"""An id, or a name."""
+Text = Annotated[str, msgspec.Meta(max_length=1024)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
+Seconds = Annotated[int, msgspec.Meta(ge=0, le=10 * 366 * 86_400)]
+Texts = Annotated[tuple[Text, ...], msgspec.Meta(max_length=1_000)]
+
+DEFAULT_AUTH_KEY_SECONDS: Final = 3_600
+"""One hour, as Headscale's default; a stolen pre-auth key should be worth little."""
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """The root of all commands."""
+
+
+class CreateUser(Command, frozen=True, kw_only=True):
+    """Make a user; the name is unique."""
+
+    name: Name
+    display_name: Text = ""
+    email: Text = ""
+
+
+class CreateAuthKey(Command, frozen=True, kw_only=True):
+    """Make a pre-auth key for a user; the secret is in the reply, once."""
+
+    user: Ref
+    reusable: bool = False
+    ephemeral: bool = False
+    tags: Texts = ()
+    expires_in_seconds: Seconds = DEFAULT_AUTH_KEY_SECONDS
+
+
+class ExpireAuthKey(Command, frozen=True, kw_only=True):
+    """End a pre-auth key now; `key` is its id or the key itself."""
+
+    key: Ref
+
+
+class RegisterNode(Command, frozen=True, kw_only=True):
+    """Let a node in, or in again: by a pre-auth key, or because somebody approved `login`.
+
+    Sent by frontends (`machine_key` is the one that the Noise handshake proved) and by the engine itself
+    when a pending login is approved (`user` set, `auth_key` empty).
+    """
+
+    machine_key: MachineKey
+    node_key: NodeKey
+    old_node_key: NodeKey | None = None
+    auth_key: Text = ""
+    user: Ref | None = None
+    hostname: Text = ""
+    os: Text = ""
+    ephemeral: bool = False
+    expiry: Millis = Millis(0)
+    capver: int = 0
+
+
+class LogOutNode(Command, frozen=True, kw_only=True):
+    """The client logs out: an ephemeral node is deleted, any other expires now."""
+
+    machine_key: MachineKey
+    node_key: NodeKey
+
+
+class ExpireNode(Command, frozen=True, kw_only=True):
+    """End the node's key now; `because` is `operator` or `deadline`."""
+
+    node: Ref
+    because: str = "operator"
+
+
+class SetNodeExpiry(Command, frozen=True, kw_only=True):
+    """Let the node's key be good until `expiry` (Unix milliseconds); 0 is for ever."""
+
+    node: Ref
+    expiry: Millis = Millis(0)
+
+
+class RenameNode(Command, frozen=True, kw_only=True):
+    """Give the node another name in MagicDNS."""
+
+    node: Ref
+    name: Name
+
+
+class DeleteNode(Command, frozen=True, kw_only=True):
+    """Remove the node and its connections."""
+
+    node: Ref
+
+
+class RegisterPeer(Command, frozen=True, kw_only=True):
+    """Register a WireGuard-only peer; nobody sees it until a connection is added."""
+
+    name: Name
+    user: Ref
+    public_key: Text
+    allowed_ips: Texts
+    endpoints: Texts
+    extra_config: dict[str, object] = {}
+
+
+class RemovePeer(Command, frozen=True, kw_only=True):
+    """Remove a WireGuard-only peer; refused while a node is connected to it."""
+
+    peer: Ref
+
+
+class AddConnection(Command, frozen=True, kw_only=True):
+    """Connect a node to a WireGuard-only peer, with at least one masquerade address."""
+
+    node: Ref
+    peer: Ref
+    ipv4_masq_addr: Text = ""
+    ipv6_masq_addr: Text = ""
+
+
+class UpdateConnection(Command, frozen=True, kw_only=True):
+    """Replace both masquerade addresses of a connection."""
+
+    node: Ref
+    peer: Ref
+    ipv4_masq_addr: Text = ""
+    ipv6_masq_addr: Text = ""
+
+
+class RemoveConnection(Command, frozen=True, kw_only=True):
+    """Disconnect a node from a WireGuard-only peer."""
+
+    node: Ref
+    peer: Ref
+
+
+class SetBaseDomain(Command, frozen=True, kw_only=True):
+    """Set the domain under which MagicDNS names live."""
+
+    domain: Name
+
+
+class SetPools(Command, frozen=True, kw_only=True):
+    """Set where addresses come from; refused when one in use would fall outside."""
+
+    nodes_v4: Name
+    nodes_v6: Name
+    peers_v4: Name
+    peers_v6: Name
+
+
+class SetDerpMap(Command, frozen=True, kw_only=True):
+    """Set the DERP map: an object with `Regions`, as the wire has it."""
+
+    derp_map: dict[str, object]
+
+
+class ApproveLogin(Command, frozen=True, kw_only=True):
+    """Let the machine behind a pending login in, as a node of `user`."""
+
+    login: LoginId
+    user: Ref
+
+
+class RejectLogin(Command, frozen=True, kw_only=True):
+    """Turn the machine behind a pending login away."""
+
+    login: LoginId
+
+
+COMMANDS: Final[Mapping[tuple[str, str], type[Command]]] = {
+    ("user", "create"): CreateUser,
+    ("authkey", "create"): CreateAuthKey,
+    ("authkey", "expire"): ExpireAuthKey,
+    ("node", "expire"): ExpireNode,
+    ("node", "set-expiry"): SetNodeExpiry,
+    ("node", "rename"): RenameNode,
+    ("node", "remove"): DeleteNode,
+    ("peer", "register"): RegisterPeer,
+    ("peer", "remove"): RemovePeer,
+    ("connection", "add"): AddConnection,
+    ("connection", "update"): UpdateConnection,
+    ("connection", "remove"): RemoveConnection,
+    ("settings", "set-domain"): SetBaseDomain,
+    ("settings", "set-pools"): SetPools,
+    ("derp", "set"): SetDerpMap,
+    ("login", "approve"): ApproveLogin,
+    ("login", "reject"): RejectLogin,
+}
+"""What an operator may send, by (entity, verb)."""
+
+REGISTRATION: Final[Mapping[tuple[str, str], type[Command]]] = {
+    ("node", "register"): RegisterNode,
+    ("node", "log-out"): LogOutNode,
+}
+"""What only a frontend may send, for the machine whose key it has verified."""

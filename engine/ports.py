@@ -1,0 +1,216 @@
+"""What the application needs of the world, as protocols; adapters are in `engine/adapters`.
+
+Rule 1: an adapter proves itself by the contract suite of its port in `tests/contract`.
+Rule 2: a port raises `Fault` when the infrastructure fails; a library's exception never gets this far.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from engine.domain.events import Event
+from engine.domain.values import CommandId, Epoch, Millis, Position
+
+
+class Fault(Exception):  # noqa: N818 (the house's word for infrastructure at fault)
+    """The infrastructure failed; trying again may help."""
+
+
+class WrongFence(Fault):
+    """Another engine has taken over: this one must stop (invariant L6)."""
+
+
+class VersionConflict(Fault):
+    """A stream was not at the expected version: unknown until the command's receipt has been looked up (L2)."""
+
+
+class Envelope(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything about an event but what happened."""
+
+    stream: str
+    """The aggregate, as `node/7`."""
+    version: int
+    """Place in the stream, from 1."""
+    at: Millis
+    """Recorded time; never goes backwards in a log."""
+    actor: str
+    command_id: CommandId
+    cause: str = ""
+    reason: str = ""
+
+
+class Pending(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that waits to be appended."""
+
+    envelope: Envelope
+    event: Event
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """An event as the log has it; `digest` is the hash of this record and all before it, in hex (L7)."""
+
+    position: Position
+    envelope: Envelope
+    event: Event
+    digest: str
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a log ends; an empty log is at position 0 with an empty epoch and digest."""
+
+    epoch: Epoch
+    position: Position
+    digest: str
+    at: Millis
+
+
+class EventReader(Protocol):
+    """A log that can be read; many processes may."""
+
+    async def read(self, after: Position, limit: int = 1_000) -> Sequence[Recorded]:
+        """Return at most `limit` records after the position, in order; none means the end was reached.
+
+        Raises:
+            Fault: the store cannot be read, or a record cannot be decoded (an unknown event type stops the reader).
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of the store."""
+        ...
+
+
+class EventStore(EventReader, Protocol):
+    """A log that one engine appends to."""
+
+    async def open(self) -> None:
+        """Take the lock, raise the fence, check the settings of design §3.
+
+        Raises:
+            Fault: the lock is held elsewhere, or the store is not set up to be durable.
+        """
+        ...
+
+    async def append(self, batch: Sequence[Pending]) -> Sequence[Recorded]:
+        """Append all or nothing, durably, in one transaction.
+
+        Raises:
+            WrongFence: another engine has taken over.
+            VersionConflict: a stream already has that version (perhaps from this very call: look for the receipt).
+            Fault: the outcome is unknown.
+        """
+        ...
+
+
+Headers = Mapping[str, str]
+
+
+class Message(msgspec.Struct, frozen=True):
+    """What came on a subject."""
+
+    subject: str
+    data: bytes
+    headers: Headers = {}
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What goes back."""
+
+    data: bytes
+    headers: Headers = {}
+
+
+Handler = Callable[[Message], Awaitable[None]]
+Responder = Callable[[Message], Awaitable[Answer]]
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """One endpoint of a NATS service: `name` for `nats micro req`, metadata with its JSON Schema."""
+
+    name: str
+    subject: str
+    respond: Responder
+    metadata: Mapping[str, str] = {}
+
+
+class NoResponders(Fault):
+    """Nobody listens on the subject."""
+
+
+class TimedOut(Fault):
+    """No answer in time: the outcome is unknown."""
+
+
+class Bus(Protocol):
+    """Messages between processes: at most once, in order for each publisher."""
+
+    async def publish(self, subject: str, data: bytes, headers: Headers | None = None) -> None:
+        """Send; nobody says whether it arrived.
+
+        Raises:
+            Fault: not connected, and the buffer is full.
+        """
+        ...
+
+    async def request(
+        self, subject: str, data: bytes, *, timeout: float, headers: Headers | None = None
+    ) -> Message:
+        """Send and wait for one reply.
+
+        Raises:
+            NoResponders: nobody listens.
+            TimedOut: no answer within `timeout` seconds.
+        """
+        ...
+
+    async def subscribe(self, subject: str, *, limit: int = 65_536) -> AsyncIterator[Message]:
+        """Return the messages from now on; at most `limit` wait, then further ones are dropped (chains notice).
+
+        The server has the subscription when this returns; the iterator ends when the bus closes.
+        """
+        ...
+
+    async def serve(self, name: str, version: str, description: str, endpoints: Sequence[Endpoint]) -> None:
+        """Answer requests as a `nats.micro` service, until the bus closes."""
+        ...
+
+    async def close(self) -> None:
+        """Drain and disconnect."""
+        ...
+
+
+class Clock(Protocol):
+    """The wall clock, in milliseconds; and a monotonic one, in seconds."""
+
+    def now(self) -> Millis:
+        """Return Unix time in milliseconds."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+        ...
+
+
+class IdSource(Protocol):
+    """Where identities come from."""
+
+    def command_id(self) -> CommandId:
+        """Return a fresh command id: UUIDv7, so that receipts sort by time."""
+        ...
+
+    def token(self) -> str:
+        """Return 24 lower-case base32 characters of 120 random bits."""
+        ...
+
+
+class KeyRing(Protocol):
+    """Secrets that live in files of mode 0600, never in events."""
+
+    def noise_private(self) -> bytes:
+        """Return the 32 octets of the control protocol's machine key."""
+        ...
+
+    def derive(self, purpose: str, subject: str) -> str:
+        """Return 32 hex digits that only this ring can know, the same for the same arguments."""
+        ...

@@ -1,0 +1,1 @@
+"""The projections fold: events in, netmaps in memory, deltas out."""
