@@ -124,7 +124,7 @@ TAILNET_KEY: Final = "tailnet"
 
 
 def key_of(value: NetmapObject) -> str:
-    """Return the key under which an object is held: `node/7`, `peer/100000001`, `class/u1`, `extras/7` …"""
+    """Return the key under which an object is held: `node/7`, `peer/100000001`, `class/u1`, and so on."""
     match value:
         case NodeObject(id=number):
             return f"node/{number}"
