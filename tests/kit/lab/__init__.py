@@ -1,0 +1,14 @@
+"""Real Tailscale clients and real wireguard-go in network namespaces, without a route outside.
+
+capture.py   tcpdump on an interface, as a list of source addresses
+claims.py    the name and folder of a run, and the clean-up after crashed runs
+clients.py   `TailscaleClient`: a real tailscaled and its command line
+derp.py      the DERP map of the lab and its STUN responder
+dns.py       a name server that answers one address and notes who asked (script and starter)
+localapi.py  requests to the socket of a tailscaled
+net.py       `Lab` and `Host`: the switch, the hosts, processes inside
+ready.py     what is missing to run the lab here
+stun.py      the STUN responder itself (script)
+web.py       `WebEcho`: answers the address of the caller (script and starter)
+wireguard.py `WireGuardGo`: the far side of a WireGuard-only peer
+"""

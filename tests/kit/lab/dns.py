@@ -1,0 +1,90 @@
+"""A name server that gives one address for every name and notes who asked. Script: `dns.py ADDRESS PORT ANSWER`.
+
+A questions are answered with ANSWER (IPv4), all others with no record (RFC 1035 §4). Each question is a line
+`asked <source> <name>` on stdout.
+"""
+
+import re
+import socket
+import struct
+import sys
+
+from tests.kit.lab.net import Host
+from tests.kit.procs import DeadlineError, wait_until
+
+HEADER = struct.Struct("!6H")
+RESPONSE = 0x8180  # QR, RD, RA
+TYPE_A = 1
+TTL = 1  # seconds: a test that changes the answer does not wait for caches
+
+_ASKED = re.compile(r"^asked (\S+) (\S+)$", re.MULTILINE)
+
+
+class NameServer:
+    """A running name server on UDP.
+
+    Args:
+        host: where.
+        address: what it listens on; the address of a tunnel works once its interface has it.
+        answer: the IPv4 address that every name has.
+    """
+
+    def __init__(self, host: Host, address: str, answer: str, port: int = 53) -> None:
+        self.proc = host.spawn_module("tests.kit.lab.dns", address, str(port), answer, log=f"dns-{address}")
+        self.proc.wait_line("^ready")
+
+    def asked(self) -> list[tuple[str, str]]:
+        """Source address and name of each question so far."""
+        return _ASKED.findall(self.proc.text())
+
+    def wait_asked(self, source: str, name: str, *, timeout: float = 5.0) -> None:
+        """Wait until the source has asked for the name (no trailing dot).
+
+        Raises:
+            DeadlineError: it has not; lists who asked what.
+        """
+        try:
+            wait_until(lambda: (source, name) in self.asked(), f"{source} asks for {name}", timeout=timeout)
+        except DeadlineError as error:
+            raise DeadlineError(f"{error}; asked: {self.asked()}") from None
+
+
+def question(query: bytes) -> tuple[str, int, int]:
+    """Name, type and end of the first question of a query."""
+    labels: list[str] = []
+    at = HEADER.size
+    while query[at]:
+        labels.append(query[at + 1 : at + 1 + query[at]].decode("ascii", "replace"))
+        at += 1 + query[at]
+    return ".".join(labels).lower(), int.from_bytes(query[at + 1 : at + 3], "big"), at + 5
+
+
+def answer(query: bytes, address: str) -> bytes:
+    """The response to a query."""
+    _, kind, end = question(query)
+    found = kind == TYPE_A
+    header = HEADER.pack(int.from_bytes(query[:2], "big"), RESPONSE, 1, int(found), 0, 0)
+    record = struct.pack("!HHHIH", 0xC00C, TYPE_A, 1, TTL, 4) + socket.inet_aton(address)
+    return header + query[HEADER.size : end] + (record if found else b"")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Answer until killed."""
+    address, port, result = sys.argv[1:]
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM) as server:
+        server.bind((address, int(port)))
+        _say("ready")
+        while True:
+            query, source = server.recvfrom(2048)
+            _say(f"asked {source[0]} {question(query)[0]}")
+            server.sendto(answer(query, result), source)
+
+
+if __name__ == "__main__":
+    main()
