@@ -172,11 +172,64 @@ class Bus(Protocol):
         ...
 
     async def serve(self, name: str, version: str, description: str, endpoints: Sequence[Endpoint]) -> None:
-        """Answer requests as a `nats.micro` service, until the bus closes."""
+        """Answer requests as a `nats.micro` service, until the bus closes.
+
+        Many requests are answered at a time. Endpoints are tried in order and the first whose subject matches
+        answers: a request has one answer even when a later endpoint's wildcard matches too.
+        """
         ...
 
     async def close(self) -> None:
         """Drain and disconnect."""
+        ...
+
+
+class Job(Protocol):
+    """A message taken from a work queue; it comes again unless `done`."""
+
+    @property
+    def message(self) -> Message:
+        """Return what was put into the queue."""
+        ...
+
+    async def done(self) -> None:
+        """Say that it is settled; it never comes again.
+
+        Raises:
+            Fault: nobody heard; it comes again.
+        """
+        ...
+
+    async def again(self, delay: float) -> None:
+        """Let it come again after `delay` seconds."""
+        ...
+
+
+class WorkQueue(Protocol):
+    """Durable commands, and what became of them."""
+
+    async def open(self) -> None:
+        """Make the streams, or bring them to what this version wants.
+
+        Raises:
+            Fault: there is no JetStream, or it refuses.
+        """
+        ...
+
+    async def take(self, limit: int, *, timeout: float) -> Sequence[Job]:
+        """Return at most `limit` jobs in order; none when `timeout` seconds bring none.
+
+        Raises:
+            Fault: the queue cannot be read.
+        """
+        ...
+
+    async def keep(self, subject: str, data: bytes, headers: Headers | None = None) -> None:
+        """Store a result or a dead letter; it is stored when this returns.
+
+        Raises:
+            Fault: unknown whether it is stored.
+        """
         ...
 
 

@@ -54,7 +54,7 @@ class RegisterReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel", o
 
 
 class PendingLogin(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A machine that waits for somebody's word: `q`-like answer of `login.list`."""
+    """A machine that waits for somebody's word."""
 
     login: LoginId
     machine_key: MachineKey
@@ -63,3 +63,10 @@ class PendingLogin(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     os: str
     since: Millis
     until: Millis
+
+
+class LoginList(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The answer of `q.login.list`, which the engine gives: it alone knows them, and forgets them at a restart."""
+
+    position: int
+    logins: tuple[PendingLogin, ...] = ()
