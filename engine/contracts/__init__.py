@@ -4,6 +4,7 @@
 - `requests.py`: commands on the bus and their replies: accepted, or an error with a code
 - `registration.py`: what frontends ask the engine for their clients
 - `netmap.py`: netmap objects, deltas, bookmarks, snapshots; the chain rule
+- `chunks.py`: a snapshot as chunks that fit into messages, and back
 - `soft.py`: soft state: endpoints, home DERP, online; last writer wins
 - `queries.py`: what may be asked of projections
 """
