@@ -104,13 +104,16 @@ class TailscaleClient:
         return done.stdout + done.stderr
 
     def up(self, login_server: str, auth_key: str | None = None, *extra: str, timeout: float = 30.0) -> None:
-        """`tailscale up` to its end: the client is running, or waits for approval and LabError is raised.
+        """`tailscale up` to its end, under the name of the host.
 
         Args:
             login_server: `login_url(port)`.
             auth_key: without one the node must be known already.
             extra: more flags, "--hostname=a", "--reset".
             timeout: seconds.
+
+        Raises:
+            LabError: the server refused, or the client was not running in time.
         """
         key = [f"--auth-key={auth_key}"] if auth_key else []
         self.cli(
@@ -124,8 +127,7 @@ class TailscaleClient:
 
     def up_interactive(self, login_server: str, *extra: str, timeout: float = 20.0) -> str:
         """Begin `tailscale up` without a key; return the AuthURL printed. It goes on waiting: see `wait_login`."""
-        argv = self._cli("up", f"--login-server={login_server}", *extra)
-        self._login = self.host.spawn(argv, "tailscale-up")
+        self._login = self.host.spawn(self._cli(*self._up(login_server), *extra), "tailscale-up")
         return self._login.wait_line(_URL, timeout=timeout)[1]
 
     def wait_login(self, *, timeout: float = 30.0) -> None:
@@ -172,6 +174,10 @@ class TailscaleClient:
         peers = (self.status().get("Peer") or {}).values()
         return {(peer.get("DNSName") or peer["HostName"]).split(".")[0]: peer for peer in peers}
 
+    def node_key(self) -> str:
+        """Its public key, "nodekey:<64 hex>"; `wireguard.key_base64` turns it into the far side's form."""
+        return str(self.status()["Self"]["PublicKey"])
+
     def ip4(self) -> str:
         """Its IPv4 address in the tailnet."""
         return next(address for address in self._addresses() if ":" not in address)
@@ -204,6 +210,15 @@ class TailscaleClient:
         flags = ["--c=1", f"--timeout={timeout:g}s", "--until-direct=false"]
         flags += [] if kind == "disco" else [f"--{kind}"]
         return "pong from" in self.cli("ping", *flags, target, timeout=timeout + 10, check=False)
+
+    def wait_path(self, other: "TailscaleClient", *, timeout: float = 20.0) -> None:
+        """Wait until WireGuard carries between the two, whatever the filters say.
+
+        Both look for a direct path first: a handshake that is sent before goes to the relay, which is none, and the
+        next one follows 5 s later.
+        """
+        self._wait(lambda: self.ping(other.ip4()) and other.ping(self.ip4()), "has a path", timeout)
+        self._wait(lambda: self.ping(other.ip4(), "tsmp"), "has a session", timeout)
 
     def wait_running(self, *, timeout: float = 20.0) -> None:
         self.wait_state("Running", timeout=timeout)
@@ -248,6 +263,16 @@ class TailscaleClient:
 
     def _cli(self, *argv: str) -> list[str]:
         return [str(binary(self.version, "tailscale")), f"--socket={self.socket}", *argv]
+
+    def _up(self, login_server: str) -> list[str]:
+        return ["up", f"--login-server={login_server}", f"--hostname={self.host.name}"]
+
+    def _keep(self, auth_key: str) -> Path:
+        """A file with the key: a command line is repeated in errors."""
+        path = self.host.folder / "auth-key"
+        path.touch(mode=0o600)
+        path.write_text(auth_key)
+        return path
 
     def _daemon(self) -> Proc:
         if self.daemon is None:
