@@ -1,106 +1,270 @@
-"""The tailnet as decisions see it: aggregates, and the indices that rules across them need.
+"""The tailnet as decisions see it: tables of aggregates, and the indices that rules across them need.
 
-Rule 1: aggregates are frozen; `evolve` replaces them; only `Tailnet.apply` writes the tables.
-Rule 2: indices are derived here, from the same event, and nowhere else.
+Rule 1: only `Tailnet.apply` writes the tables; everybody else reads.
+Rule 2: indices are derived here, from the same event, and nowhere else; an entry that is empty is not there.
 Rule 3: next ids only grow, also over deletions.
 """
 
-import msgspec
+import ipaddress
+from typing import Final, TypeVar, assert_never
 
-from engine.domain.events import ExtraConfig
+from engine.domain.addresses import Pool, PoolName, pools_of
+from engine.domain.aggregates import AuthKey, Connection, Node, Peer, Settings, User
+from engine.domain.events import (
+    AuthKeyCreated,
+    AuthKeyEvent,
+    AuthKeyExpired,
+    AuthKeyUsed,
+    BaseDomainSet,
+    CommandHandled,
+    ConnectionAdded,
+    ConnectionEvent,
+    ConnectionRemoved,
+    ConnectionUpdated,
+    DerpMapSet,
+    Event,
+    LogStarted,
+    NodeDeleted,
+    NodeEvent,
+    NodeExpired,
+    NodeExpirySet,
+    NodeRegistered,
+    NodeRenamed,
+    NodeReregistered,
+    PeerEvent,
+    PeerRegistered,
+    PeerRemoved,
+    PoolsSet,
+    TailnetEvent,
+    UserCreated,
+)
+from engine.domain.evolve import (
+    evolve_auth_key,
+    evolve_connection,
+    evolve_node,
+    evolve_peer,
+    evolve_settings,
+    evolve_user,
+)
 from engine.domain.values import (
-    NEVER,
+    FIRST_PEER_ID,
     AuthKeyId,
     MachineKey,
     Millis,
     NodeId,
     NodeKey,
     PeerId,
-    StableId,
     UserId,
 )
 
+__all__ = ("DEFAULT_ROUTES", "AuthKey", "Connection", "Node", "Peer", "Settings", "Tailnet", "User")
 
-class User(msgspec.Struct, frozen=True, kw_only=True):
-    """A person or a team that owns nodes and peers."""
+K = TypeVar("K")
+V = TypeVar("V")
 
-    id: UserId
-    name: str
-    display_name: str = ""
-    email: str = ""
-    created: Millis = NEVER
+DEFAULT_ROUTES: Final = frozenset({"0.0.0.0/0", "::/0"})
 
 
-class AuthKey(msgspec.Struct, frozen=True, kw_only=True):
-    """A pre-auth key, without its secret."""
+class Tailnet:
+    """Everything that decisions may ask about, in memory.
 
-    id: AuthKeyId
-    user: UserId
-    prefix: str
-    digest: str
-    reusable: bool
-    ephemeral: bool
-    tags: tuple[str, ...]
-    expiry: Millis
-    created: Millis = NEVER
-    used: int = 0
-    expired: bool = False
+    Tables are dicts by id. Indices: nodes by key, name, machine and user; WireGuard-only peers by key, name,
+    endpoint, prefix and city; users by name in lower case; pre-auth keys by digest; connections from both ends.
+    `retired_keys` holds the former keys of living nodes; `holders` says who has an address (as an integer; nodes
+    and WireGuard-only peers share one number space); `handed_out` is the last address that each pool gave.
+    """
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        self.settings: Settings = Settings()
+        self.pools: dict[PoolName, Pool] = pools_of(self.settings)
+        self.users: dict[UserId, User] = {}
+        self.auth_keys: dict[AuthKeyId, AuthKey] = {}
+        self.nodes: dict[NodeId, Node] = {}
+        self.peers: dict[PeerId, Peer] = {}
+        self.connections: dict[tuple[NodeId, PeerId], Connection] = {}
+        self.next_user = UserId(1)
+        self.next_auth_key = AuthKeyId(1)
+        self.next_node = NodeId(1)
+        self.next_peer = FIRST_PEER_ID
+        self.user_by_name: dict[str, UserId] = {}
+        self.auth_key_by_digest: dict[str, AuthKeyId] = {}
+        self.node_by_key: dict[NodeKey, NodeId] = {}
+        self.node_by_name: dict[str, NodeId] = {}
+        self.nodes_by_machine: dict[MachineKey, dict[UserId, NodeId]] = {}
+        self.retired_keys: dict[NodeKey, NodeId] = {}
+        self.retired_by_node: dict[NodeId, set[NodeKey]] = {}
+        self.peer_by_key: dict[NodeKey, PeerId] = {}
+        self.peer_by_name: dict[str, PeerId] = {}
+        self.peers_by_endpoint: dict[str, set[PeerId]] = {}
+        self.peers_by_prefix: dict[str, set[PeerId]] = {}
+        self.peers_by_city: dict[str, set[tuple[str, PeerId]]] = {}
+        self.holders: dict[int, NodeId | PeerId] = {}
+        self.handed_out: dict[PoolName, int] = {}
+        self.peers_of_node: dict[NodeId, set[PeerId]] = {}
+        self.nodes_of_peer: dict[PeerId, set[NodeId]] = {}
+        self.masq_by_peer: dict[tuple[PeerId, str], NodeId] = {}
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether both hold the same, indices included: what a replay must give."""
+        return isinstance(other, Tailnet) and vars(self) == vars(other)
+
+    def apply(self, event: Event, at: Millis) -> None:
+        """Take in an event of the log, recorded at `at`; cannot fail."""
+        match event:
+            case CommandHandled():
+                pass
+            case (
+                NodeRegistered()
+                | NodeReregistered()
+                | NodeExpired()
+                | NodeExpirySet()
+                | NodeRenamed()
+                | NodeDeleted()
+            ):
+                self._apply_node(event, at)
+            case AuthKeyCreated() | AuthKeyUsed() | AuthKeyExpired():
+                self._apply_auth_key(event, at)
+            case ConnectionAdded() | ConnectionUpdated() | ConnectionRemoved():
+                self._apply_connection(event, at)
+            case PeerRegistered() | PeerRemoved():
+                self._apply_peer(event, at)
+            case UserCreated(user=number, name=name):
+                self.users[number] = evolve_user(None, event, at)
+                self.user_by_name[name.lower()] = number
+                self.next_user = max(self.next_user, UserId(number + 1))
+            case LogStarted() | BaseDomainSet() | PoolsSet() | DerpMapSet():
+                self._apply_settings(event)
+            case _:
+                assert_never(event)
+
+    def is_name_taken(self, name: str) -> bool:
+        """Return whether a node or a WireGuard-only peer has the name."""
+        return name in self.node_by_name or name in self.peer_by_name
+
+    def _apply_settings(self, event: TailnetEvent) -> None:
+        self.settings = evolve_settings(self.settings, event)
+        if isinstance(event, PoolsSet):
+            self.pools = pools_of(self.settings)
+
+    def _apply_auth_key(self, event: AuthKeyEvent, at: Millis) -> None:
+        key = evolve_auth_key(self.auth_keys.get(event.key), event, at)
+        if key is None:
+            return
+        self.auth_keys[key.id] = key
+        self.auth_key_by_digest[key.digest] = key.id
+        self.next_auth_key = max(self.next_auth_key, AuthKeyId(key.id + 1))
+
+    def _apply_node(self, event: NodeEvent, at: Millis) -> None:
+        before = self.nodes.get(event.node)
+        after = evolve_node(before, event, at)
+        if before is not None:
+            self._unlist_node(before)
+        if after is None:
+            self._forget_node(event.node, before)
+            return
+        self.nodes[after.id] = after
+        self.node_by_key[after.node_key] = after.id
+        self.node_by_name[after.name] = after.id
+        self.nodes_by_machine.setdefault(after.machine_key, {})[after.user] = after.id
+        if before is None:
+            self._hold("nodes_v4", after.ipv4, after.id)
+            self._hold("nodes_v6", after.ipv6, after.id)
+            self.next_node = max(self.next_node, NodeId(after.id + 1))
+        elif before.node_key != after.node_key:
+            self.retired_keys[before.node_key] = after.id
+            _join(self.retired_by_node, after.id, before.node_key)
+        former = self.retired_keys.pop(after.node_key, None)
+        if former is not None:
+            _leave(self.retired_by_node, former, after.node_key)
+
+    def _unlist_node(self, node: Node) -> None:
+        self.node_by_key.pop(node.node_key, None)
+        self.node_by_name.pop(node.name, None)
+        of_machine = self.nodes_by_machine.get(node.machine_key, {})
+        of_machine.pop(node.user, None)
+        if not of_machine:
+            self.nodes_by_machine.pop(node.machine_key, None)
+
+    def _forget_node(self, number: NodeId, node: Node | None) -> None:
+        self.nodes.pop(number, None)
+        for key in self.retired_by_node.pop(number, ()):
+            self.retired_keys.pop(key, None)
+        if node is not None:
+            self._release(node.ipv4)
+            self._release(node.ipv6)
+
+    def _apply_peer(self, event: PeerEvent, at: Millis) -> None:
+        before = self.peers.pop(event.peer, None)
+        after = evolve_peer(before, event, at)
+        if before is not None:
+            self._unlist_peer(before)
+        if after is None:
+            return
+        self.peers[after.id] = after
+        self.peer_by_key[after.public_key] = after.id
+        self.peer_by_name[after.name] = after.id
+        for endpoint in after.endpoints:
+            _join(self.peers_by_endpoint, endpoint, after.id)
+        for prefix in after.allowed_ips:
+            if prefix not in DEFAULT_ROUTES:
+                _join(self.peers_by_prefix, prefix, after.id)
+        if after.extra.location is not None:
+            place = after.extra.location
+            _join(self.peers_by_city, place.city_code, (place.country_code, after.id))
+        self._hold("peers_v4", after.ipv4, after.id)
+        self._hold("peers_v6", after.ipv6, after.id)
+        self.next_peer = max(self.next_peer, PeerId(after.id + 1))
+
+    def _unlist_peer(self, peer: Peer) -> None:
+        self.peer_by_key.pop(peer.public_key, None)
+        self.peer_by_name.pop(peer.name, None)
+        for endpoint in peer.endpoints:
+            _leave(self.peers_by_endpoint, endpoint, peer.id)
+        for prefix in peer.allowed_ips:
+            _leave(self.peers_by_prefix, prefix, peer.id)
+        if peer.extra.location is not None:
+            place = peer.extra.location
+            _leave(self.peers_by_city, place.city_code, (place.country_code, peer.id))
+        self._release(peer.ipv4)
+        self._release(peer.ipv6)
+
+    def _apply_connection(self, event: ConnectionEvent, at: Millis) -> None:
+        node, peer = pair = event.node, event.peer
+        before = self.connections.get(pair)
+        after = evolve_connection(before, event, at)
+        if before is not None:
+            self.masq_by_peer.pop((peer, before.ipv4_masq), None)
+            self.masq_by_peer.pop((peer, before.ipv6_masq), None)
+        if after is None:
+            self.connections.pop(pair, None)
+            _leave(self.peers_of_node, node, peer)
+            _leave(self.nodes_of_peer, peer, node)
+            return
+        self.connections[pair] = after
+        _join(self.peers_of_node, node, peer)
+        _join(self.nodes_of_peer, peer, node)
+        for address in (after.ipv4_masq, after.ipv6_masq):
+            if address:
+                self.masq_by_peer[peer, address] = node
+
+    def _hold(self, pool: PoolName, address: str, holder: NodeId | PeerId) -> None:
+        number = int(ipaddress.ip_address(address))
+        self.holders[number] = holder
+        self.handed_out[pool] = number
+
+    def _release(self, address: str) -> None:
+        self.holders.pop(int(ipaddress.ip_address(address)), None)
 
 
-class Node(msgspec.Struct, frozen=True, kw_only=True):
-    """A thing with a node key, in this tailnet."""
-
-    id: NodeId
-    stable_id: StableId
-    machine_key: MachineKey
-    node_key: NodeKey
-    user: UserId
-    name: str
-    hostname: str
-    ipv4: str
-    ipv6: str
-    tags: tuple[str, ...] = ()
-    ephemeral: bool = False
-    auth_key: AuthKeyId | None = None
-    expiry: Millis = NEVER
-    expired: bool = False
-    created: Millis = NEVER
-    os: str = ""
-    capver: int = 0
+def _join(index: dict[K, set[V]], key: K, member: V) -> None:
+    index.setdefault(key, set()).add(member)
 
 
-class Peer(msgspec.Struct, frozen=True, kw_only=True):
-    """A WireGuard-only peer."""
-
-    id: PeerId
-    stable_id: StableId
-    name: str
-    user: UserId
-    public_key: NodeKey
-    allowed_ips: tuple[str, ...]
-    endpoints: tuple[str, ...]
-    ipv4: str
-    ipv6: str
-    extra: ExtraConfig
-    created: Millis = NEVER
-
-
-class Connection(msgspec.Struct, frozen=True, kw_only=True):
-    """A node's right to a WireGuard-only peer, and the addresses under which that peer knows it."""
-
-    node: NodeId
-    peer: PeerId
-    ipv4_masq: str = ""
-    ipv6_masq: str = ""
-    created: Millis = NEVER
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What holds for the whole tailnet; pools are prefixes (see `addresses.py` for the defaults' reasons)."""
-
-    base_domain: str = "netmap.internal"
-    nodes_v4: str = "100.64.0.0/11"
-    nodes_v6: str = "fd7a:115c:a1e0:1::/64"
-    peers_v4: str = "100.96.0.0/14"
-    peers_v6: str = "fd7a:115c:a1e0:2::/64"
-    derp_map: msgspec.Raw = msgspec.Raw(b'{"Regions":{}}')
+def _leave(index: dict[K, set[V]], key: K, member: V) -> None:
+    members = index.get(key)
+    if members is not None:
+        members.discard(member)
+        if not members:
+            del index[key]

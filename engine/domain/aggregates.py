@@ -1,0 +1,108 @@
+"""The aggregates of a tailnet: what each noun is, between two events.
+
+Rule 1: aggregates are frozen; `evolve` replaces them; only `Tailnet.apply` puts them into tables.
+"""
+
+import msgspec
+
+from engine.domain.events import ExtraConfig
+from engine.domain.values import (
+    NEVER,
+    AuthKeyId,
+    MachineKey,
+    Millis,
+    NodeId,
+    NodeKey,
+    PeerId,
+    StableId,
+    UserId,
+)
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    """A person or a team that owns nodes and peers."""
+
+    id: UserId
+    name: str
+    display_name: str = ""
+    email: str = ""
+    created: Millis = NEVER
+
+
+class AuthKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A pre-auth key, without its secret."""
+
+    id: AuthKeyId
+    user: UserId
+    prefix: str
+    digest: str
+    reusable: bool
+    ephemeral: bool
+    tags: tuple[str, ...]
+    expiry: Millis
+    created: Millis = NEVER
+    used: int = 0
+    expired: bool = False
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """A thing with a node key, in this tailnet."""
+
+    id: NodeId
+    stable_id: StableId
+    machine_key: MachineKey
+    node_key: NodeKey
+    user: UserId
+    name: str
+    hostname: str
+    ipv4: str
+    ipv6: str
+    tags: tuple[str, ...] = ()
+    ephemeral: bool = False
+    auth_key: AuthKeyId | None = None
+    expiry: Millis = NEVER
+    expired: bool = False
+    created: Millis = NEVER
+    os: str = ""
+    capver: int = 0
+
+    def is_expired(self, now: Millis) -> bool:
+        """Return whether the node's key is no longer good at `now`."""
+        return self.expired or NEVER < self.expiry <= now
+
+
+class Peer(msgspec.Struct, frozen=True, kw_only=True):
+    """A WireGuard-only peer."""
+
+    id: PeerId
+    stable_id: StableId
+    name: str
+    user: UserId
+    public_key: NodeKey
+    allowed_ips: tuple[str, ...]
+    endpoints: tuple[str, ...]
+    ipv4: str
+    ipv6: str
+    extra: ExtraConfig
+    created: Millis = NEVER
+
+
+class Connection(msgspec.Struct, frozen=True, kw_only=True):
+    """A node's right to a WireGuard-only peer, and the addresses under which that peer knows it."""
+
+    node: NodeId
+    peer: PeerId
+    ipv4_masq: str = ""
+    ipv6_masq: str = ""
+    created: Millis = NEVER
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What holds for the whole tailnet; pools are prefixes (see `addresses.py` for the defaults' reasons)."""
+
+    base_domain: str = "netmap.internal"
+    nodes_v4: str = "100.64.0.0/11"
+    nodes_v6: str = "fd7a:115c:a1e0:1::/64"
+    peers_v4: str = "100.96.0.0/14"
+    peers_v6: str = "fd7a:115c:a1e0:2::/64"
+    derp_map: msgspec.Raw = msgspec.Raw(b'{"Regions":{}}')
