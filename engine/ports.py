@@ -126,7 +126,11 @@ Responder = Callable[[Message], Awaitable[Answer]]
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """One endpoint of a NATS service: `name` for `nats micro req`, metadata with its JSON Schema."""
+    """One endpoint of a NATS service: `name` for `nats micro req`, metadata with its JSON Schema.
+
+    What `respond` raises becomes an error reply (`engine/contracts/requests.py`): a Refusal as it is, a Fault as 503,
+    anything else as 500 with a fixed text and an id that the log has too.
+    """
 
     name: str
     subject: str

@@ -22,6 +22,8 @@ MAX_BODY: Final = 1_048_576 // 2
 """Octets of a request's body: half of the server's default max_payload, as for inline snapshots."""
 MAX_COMMAND_ID: Final = 128
 MAX_REASON: Final = 1_024
+MAX_ERROR_TEXT: Final = 256
+"""Characters of a message that go into a header; the body has it whole."""
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
@@ -63,3 +65,14 @@ def problem_of(refusal: Refusal, command_id: str = "") -> Problem:
         hint=refusal.hint,
         command_id=command_id,
     )
+
+
+def error_body(problem: Problem) -> bytes:
+    """Return an error reply's body."""
+    return msgspec.json.encode(ErrorReply(error=problem))
+
+
+def error_headers(problem: Problem) -> dict[str, str]:
+    """Return an error reply's headers: one line of printable ASCII and the status."""
+    line = "".join(letter if " " <= letter <= "~" else "?" for letter in problem.message[:MAX_ERROR_TEXT])
+    return {ERROR_TEXT: line, ERROR_CODE: str(problem.status)}

@@ -1,0 +1,46 @@
+"""What waits for one subscriber: bounded; what does not fit is dropped and counted."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import Self
+
+from engine.ports import Message
+
+
+class Inbox(AsyncIterator[Message]):
+    """An iterator over messages; it ends after `close`, when what waited has been taken."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._waiting: deque[Message] = deque()
+        self._ready = asyncio.Event()
+        self._closed = False
+        self.dropped = 0
+        """How many did not fit."""
+
+    def put(self, message: Message) -> None:
+        """Let the message wait, or drop it."""
+        if self._closed:
+            return
+        if len(self._waiting) >= self._limit:
+            self.dropped += 1
+            return
+        self._waiting.append(message)
+        self._ready.set()
+
+    def close(self) -> None:
+        """Let nothing more in."""
+        self._closed = True
+        self._ready.set()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Message:
+        while not self._waiting:
+            if self._closed:
+                raise StopAsyncIteration
+            self._ready.clear()
+            await self._ready.wait()
+        return self._waiting.popleft()
