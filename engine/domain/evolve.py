@@ -163,9 +163,7 @@ def evolve_peer(_peer: Peer | None, event: PeerEvent, at: Millis) -> Peer | None
             assert_never(event)
 
 
-def evolve_connection(
-    connection: Connection | None, event: ConnectionEvent, at: Millis
-) -> Connection | None:
+def evolve_connection(connection: Connection | None, event: ConnectionEvent, at: Millis) -> Connection | None:
     """Return the connection after the event; None when there is none any more."""
     match event:
         case ConnectionAdded():
@@ -177,9 +175,7 @@ def evolve_connection(
                 created=at,
             )
         case ConnectionUpdated():
-            return connection and replace(
-                connection, ipv4_masq=event.ipv4_masq, ipv6_masq=event.ipv6_masq
-            )
+            return connection and replace(connection, ipv4_masq=event.ipv4_masq, ipv6_masq=event.ipv6_masq)
         case ConnectionRemoved():
             return None
         case _:

@@ -70,7 +70,9 @@ def parse_wireguard_key(text: str, *, field: str = "publicKey") -> NodeKey:
     elif _BASE64.fullmatch(text):
         digits = _from_base64(text, field)
     else:
-        raise _syntax(field, "a WireGuard public key is 44 characters of base64, or nodekey: and 64 hex digits")
+        raise _syntax(
+            field, "a WireGuard public key is 44 characters of base64, or nodekey: and 64 hex digits"
+        )
     return NodeKey(NODE_PREFIX + _checked(digits, field))
 
 

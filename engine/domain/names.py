@@ -50,9 +50,7 @@ def checked_name(tailnet: Tailnet, name: str, *, field: str = "name") -> str:
             hint=f"{label_of(name)!r} would do",
         )
     if name.isdigit():
-        raise Invalid(
-            "name.number", f"{name!r} cannot be a name: a number is taken for an id", field=field
-        )
+        raise Invalid("name.number", f"{name!r} cannot be a name: a number is taken for an id", field=field)
     if name in RESERVED:
         raise Invalid("name.reserved", f"{name!r} cannot be a name: resolvers keep it", field=field)
     if tailnet.is_name_taken(name):

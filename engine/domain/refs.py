@@ -103,7 +103,10 @@ def auth_key_of(tailnet: Tailnet, ref: Ref, *, field: str = "key") -> AuthKey:
     if found is None:
         named = "with this secret" if number is None else str(number)
         raise NotFound(
-            "authkey.not_found", f"pre-auth key {named} not found", field=field, hint="netmap authkey list shows all"
+            "authkey.not_found",
+            f"pre-auth key {named} not found",
+            field=field,
+            hint="netmap authkey list shows all",
         )
     return found
 
@@ -119,7 +122,7 @@ def auth_key_by_secret(tailnet: Tailnet, secret: str) -> AuthKey | None:
 
 def digest_of(secret: str) -> str:
     """Return SHA-256 in hex: enough for a secret of 128 random bits, for which a slow hash adds nothing."""
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
 
 
 def _holder(tailnet: Tailnet, text: str) -> int | None:
