@@ -5,7 +5,7 @@ Rule 2: a port raises `Fault` when the infrastructure fails; a library's excepti
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import msgspec
 
@@ -14,7 +14,15 @@ from engine.domain.values import CommandId, Epoch, Millis, Position
 
 
 class Fault(Exception):  # noqa: N818 (the house's word for infrastructure at fault)
-    """The infrastructure failed; trying again may help."""
+    """The infrastructure failed; trying again may help.
+
+    `code`, `told` and `hint` are what a requester hears (503, retryable); the exception's own text is for the log.
+    """
+
+    code: ClassVar[str] = "service.unavailable"
+    told: ClassVar[str] = "something that this service needs does not answer"
+    hint: ClassVar[str] = "try again in a moment"
+    command_id: str = ""
 
 
 class WrongFence(Fault):
@@ -84,6 +92,11 @@ class EventReader(Protocol):
 class EventStore(EventReader, Protocol):
     """A log that one engine appends to."""
 
+    @property
+    def head(self) -> Head:
+        """Return the last record that this store has appended or read: the one the next append must follow."""
+        ...
+
     async def open(self) -> None:
         """Take the lock, raise the fence, check the settings of design §3.
 
@@ -97,7 +110,8 @@ class EventStore(EventReader, Protocol):
 
         Raises:
             WrongFence: another engine has taken over.
-            VersionConflict: a stream already has that version (perhaps from this very call: look for the receipt).
+            VersionConflict: a stream already has that version, or the log goes on after `head`; perhaps by an
+                earlier call whose outcome was unknown: read on after `head`, look for the receipt, decide again.
             Fault: the outcome is unknown.
         """
         ...
