@@ -1,1 +1,8 @@
-"""projections/netmap."""
+"""The netmaps of a tailnet, folded from its log; pure.
+
+- `state.py`: what the fold holds: the tailnet, the classes, the netmap objects; its canonical bytes
+- `classes.py`: which class a node belongs to, and what the classes' objects are under a policy
+- `fold.py`: one record more: which objects changed
+- `view.py`: one node's netmap, put together for people and for tests
+- `diff.py`: what changed between two views
+"""

@@ -1,0 +1,111 @@
+"""What the fold holds: the tailnet, the classes with their members, and the netmap objects by key.
+
+Rule 1: only `fold` writes here; everybody else reads.
+Rule 2: `snapshot_of` is canonical: the same prefix of a log gives the same bytes on every host (P1).
+Rule 3: an object stands under its key with the last position that changed it.
+"""
+
+from collections.abc import Iterator
+
+from engine.contracts.netmap import (
+    TAILNET_KEY,
+    Change,
+    ClassObject,
+    ExtrasObject,
+    NetmapObject,
+    NodeObject,
+    Snapshot,
+    TailnetObject,
+    UserObject,
+    WireGuardPeerObject,
+    key_of,
+)
+from engine.domain.state import Tailnet
+from engine.domain.values import NEVER, Epoch, Millis, NodeId, PeerId, Position, UserId
+from engine.policy.allow_all import AllowAll
+from engine.policy.policy import Identity, Policy
+
+
+class NetmapState:
+    """A tailnet at one position of its log; at position 0 it is empty and has no epoch."""
+
+    def __init__(self, policy: Policy | None = None) -> None:
+        self.policy: Policy = policy or AllowAll()
+        self.tailnet = Tailnet()
+        self.epoch = Epoch("")
+        self.position = Position(0)
+        self.at: Millis = NEVER
+        """When the last record was recorded."""
+        self.digest = ""
+        """The last record's: names the whole history up to here (L7)."""
+        self.objects: dict[str, Change] = {}
+        self.identities: dict[str, Identity] = {}
+        """The classes that have members, by id."""
+        self.members: dict[str, int] = {}
+        """How many nodes a class has; a class without members does not exist."""
+
+    def put(self, value: NetmapObject) -> Change | None:
+        """Hold the object at the present position; return the change, None when nothing differs."""
+        key = key_of(value)
+        held = self.objects.get(key)
+        if held is not None and held.value == value:
+            return None
+        change = Change(key=key, at=self.position, value=value)
+        self.objects[key] = change
+        return change
+
+    def drop(self, key: str) -> Change | None:
+        """Remove what is under the key; return the change, None when there was nothing."""
+        if self.objects.pop(key, None) is None:
+            return None
+        return Change(key=key, at=self.position, value=None)
+
+    def node(self, number: NodeId) -> NodeObject | None:
+        """Return a node's object."""
+        value = self._value(f"node/{number}")
+        return value if isinstance(value, NodeObject) else None
+
+    def peer(self, number: PeerId) -> WireGuardPeerObject | None:
+        """Return a WireGuard-only peer's object."""
+        value = self._value(f"peer/{number}")
+        return value if isinstance(value, WireGuardPeerObject) else None
+
+    def user(self, number: UserId) -> UserObject | None:
+        """Return a user's object."""
+        value = self._value(f"user/{number}")
+        return value if isinstance(value, UserObject) else None
+
+    def class_of(self, identity: str) -> ClassObject | None:
+        """Return a class's object."""
+        value = self._value(f"class/{identity}")
+        return value if isinstance(value, ClassObject) else None
+
+    def extras(self, number: NodeId) -> ExtrasObject:
+        """Return what is a node's own; without connections it is empty."""
+        value = self._value(f"extras/{number}")
+        return value if isinstance(value, ExtrasObject) else ExtrasObject(node=number)
+
+    def settings(self) -> TailnetObject | None:
+        """Return what holds for every node; None before the log has started."""
+        value = self._value(TAILNET_KEY)
+        return value if isinstance(value, TailnetObject) else None
+
+    def nodes(self) -> Iterator[NodeObject]:
+        """Return every node's object, by id."""
+        for number in sorted(self.tailnet.nodes):
+            node = self.node(number)
+            if node is not None:
+                yield node
+
+    def _value(self, key: str) -> NetmapObject | None:
+        held = self.objects.get(key)
+        return None if held is None else held.value
+
+
+def snapshot_of(state: NetmapState) -> Snapshot:
+    """Return every object, sorted by key."""
+    return Snapshot(
+        epoch=state.epoch,
+        position=state.position,
+        objects=tuple(state.objects[key] for key in sorted(state.objects)),
+    )

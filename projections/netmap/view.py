@@ -1,0 +1,159 @@
+"""One node's netmap, put together for operators, for history and for tests; clients get theirs from frontends.
+
+Rule 1: it is what the recipe says: self + the nodes of the classes that its class sees + its own extras.
+Rule 2: it is canonical: peers by id, rules in the policy's order, the same fields always.
+Rule 3: expired peers are in it, marked; what clients are told of them is the frontend's matter.
+"""
+
+import msgspec
+
+from engine.contracts.netmap import (
+    ClassObject,
+    ConnectionExtra,
+    FilterRule,
+    NodeObject,
+    WireGuardPeerObject,
+)
+from engine.domain.events import ExtraConfig
+from engine.domain.values import Millis, NodeId
+from projections.netmap.state import NetmapState
+
+
+class NodeView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A node, as an operator reads it."""
+
+    id: int
+    stable_id: str
+    name: str
+    fqdn: str
+    user: int
+    user_name: str
+    tags: tuple[str, ...]
+    ipv4: str
+    ipv6: str
+    machine_key: str
+    node_key: str
+    created: Millis
+    expiry: Millis
+    expired: bool
+    ephemeral: bool
+    hostname: str
+    os: str
+    capver: int
+    node_class: str = msgspec.field(name="class")
+
+
+class WireGuardPeerView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A WireGuard-only peer with the masquerade addresses of the connection that shows it."""
+
+    id: int
+    stable_id: str
+    name: str
+    fqdn: str
+    public_key: str
+    allowed_ips: tuple[str, ...]
+    endpoints: tuple[str, ...]
+    ipv4: str
+    ipv6: str
+    ipv4_masq_addr: str
+    ipv6_masq_addr: str
+    created: Millis
+    extra_config: ExtraConfig
+
+
+class RuleView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Who may send to this node: members of these classes, to these ports."""
+
+    source_classes: tuple[str, ...]
+    ports: tuple[tuple[int, int], ...]
+    protocols: tuple[int, ...]
+
+
+class NodeNetmap(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Everything that one node is entitled to know at one position."""
+
+    position: int
+    epoch: str
+    self_node: NodeView = msgspec.field(name="self")
+    peers: tuple[NodeView, ...]
+    wireguard_only_peers: tuple[WireGuardPeerView, ...]
+    rules: tuple[RuleView, ...]
+    base_domain: str
+    derp: msgspec.Raw
+
+
+def view(state: NetmapState, number: NodeId) -> NodeNetmap | None:
+    """Return the node's netmap; None when there is no such node."""
+    node = state.node(number)
+    settings = state.settings()
+    if node is None or settings is None:
+        return None
+    own = state.class_of(node.class_id) or ClassObject(id=node.class_id, sees=())
+    seen = frozenset(own.sees)
+    domain = settings.base_domain
+    return NodeNetmap(
+        position=state.position,
+        epoch=state.epoch,
+        self_node=_node(state, node, domain),
+        peers=tuple(
+            _node(state, other, domain)
+            for other in state.nodes()
+            if other.id != number and other.class_id in seen
+        ),
+        wireguard_only_peers=_extras(state, number, domain),
+        rules=tuple(_rule(rule) for rule in own.rules),
+        base_domain=domain,
+        derp=settings.derp_map,
+    )
+
+
+def _extras(state: NetmapState, number: NodeId, domain: str) -> tuple[WireGuardPeerView, ...]:
+    pairs = ((extra, state.peer(extra.peer)) for extra in state.extras(number).connections)
+    return tuple(_peer(peer, extra, domain) for extra, peer in pairs if peer is not None)
+
+
+def _node(state: NetmapState, node: NodeObject, domain: str) -> NodeView:
+    user = state.user(node.user)
+    return NodeView(
+        id=node.id,
+        stable_id=node.stable_id,
+        name=node.name,
+        fqdn=f"{node.name}.{domain}",
+        user=node.user,
+        user_name="" if user is None else user.name,
+        tags=node.tags,
+        ipv4=node.ipv4,
+        ipv6=node.ipv6,
+        machine_key=node.machine_key,
+        node_key=node.node_key,
+        created=node.created,
+        expiry=node.expiry,
+        expired=node.expired,
+        ephemeral=node.ephemeral,
+        hostname=node.hostname,
+        os=node.os,
+        capver=node.capver,
+        node_class=node.class_id,
+    )
+
+
+def _peer(peer: WireGuardPeerObject, extra: ConnectionExtra, domain: str) -> WireGuardPeerView:
+    return WireGuardPeerView(
+        id=peer.id,
+        stable_id=peer.stable_id,
+        name=peer.name,
+        fqdn=f"{peer.name}.{domain}",
+        public_key=peer.public_key,
+        allowed_ips=peer.allowed_ips,
+        endpoints=peer.endpoints,
+        ipv4=peer.ipv4,
+        ipv6=peer.ipv6,
+        ipv4_masq_addr=extra.ipv4_masq,
+        ipv6_masq_addr=extra.ipv6_masq,
+        created=peer.created,
+        extra_config=peer.extra,
+    )
+
+
+def _rule(rule: FilterRule) -> RuleView:
+    return RuleView(source_classes=rule.source_classes, ports=rule.ports, protocols=rule.protocols)

@@ -1,0 +1,304 @@
+"""Histories of a tailnet for tests: valid by construction, from small numbers that Hypothesis can shrink.
+
+1. A history is a list of `Step`s; a step that makes no sense where it stands does nothing.
+2. The same steps give the same records, for ever: positions with holes, times that never go back, chained digests.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+import msgspec
+from hypothesis import strategies as st
+
+from engine.domain.events import (
+    AuthKeyCreated,
+    AuthKeyExpired,
+    AuthKeyUsed,
+    BaseDomainSet,
+    CommandHandled,
+    ConnectionAdded,
+    ConnectionRemoved,
+    ConnectionUpdated,
+    DerpMapSet,
+    Event,
+    ExtraConfig,
+    LogStarted,
+    NodeDeleted,
+    NodeExpired,
+    NodeExpirySet,
+    NodeRegistered,
+    NodeRenamed,
+    NodeReregistered,
+    PeerRegistered,
+    PeerRemoved,
+    PoolsSet,
+    UserCreated,
+    stream_of,
+)
+from engine.domain.values import (
+    FIRST_PEER_ID,
+    AuthKeyId,
+    CommandId,
+    Epoch,
+    MachineKey,
+    Millis,
+    NodeId,
+    NodeKey,
+    PeerId,
+    Position,
+    StableId,
+    UserId,
+)
+from engine.ports import Envelope, Recorded
+
+Step = tuple[str, int, int]
+START: Final = 1_700_000_000_000
+TAGS: Final = ((), (), (), ("tag:a",), ("tag:b", "tag:a"), ("tag:a", "tag:b"), ("tag:b",))
+
+
+def key(kind: str, *parts: object) -> str:
+    return f"{kind}:{hashlib.sha256(repr(parts).encode()).hexdigest()}"
+
+
+class Teller:
+    """Turns steps into events; knows only what it needs to keep them valid."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = [LogStarted(epoch=Epoch("epoch-0"))]
+        self.users: list[UserId] = []
+        self.keys: list[AuthKeyId] = []
+        self.nodes: list[NodeId] = []
+        self.peers: list[PeerId] = []
+        self.connections: list[tuple[NodeId, PeerId]] = []
+        self.node_count = 0
+        self.peer_count = 0
+        self.step = 0
+
+    def tell(self, step: Step) -> None:
+        name, a, b = step
+        self.step += 1
+        TELLERS[name](self, a, b)
+
+    def user(self, _a: int, b: int) -> None:
+        number = UserId(len(self.users) + 1)
+        self.users.append(number)
+        self.events.append(UserCreated(user=number, name=f"user{number}", display_name="D" * (b % 3)))
+
+    def auth_key(self, a: int, b: int) -> None:
+        if not self.users:
+            return
+        number = AuthKeyId(len(self.keys) + 1)
+        self.keys.append(number)
+        self.events.append(
+            AuthKeyCreated(
+                key=number,
+                user=self.users[a % len(self.users)],
+                prefix=f"p{number}",
+                digest=key("sha", number),
+                tags=TAGS[b % len(TAGS)],
+            )
+        )
+
+    def auth_key_end(self, a: int, b: int) -> None:
+        if self.keys and b % 2:
+            self.events.append(AuthKeyExpired(key=self.keys[a % len(self.keys)]))
+        elif self.keys and self.nodes:
+            node = self.nodes[b % len(self.nodes)]
+            self.events.append(AuthKeyUsed(key=self.keys[a % len(self.keys)], node=node))
+
+    def node(self, a: int, b: int) -> None:
+        if not self.users:
+            return
+        self.node_count += 1
+        number = NodeId(self.node_count)
+        self.nodes.append(number)
+        self.events.append(
+            NodeRegistered(
+                node=number,
+                stable_id=StableId(f"n{number}"),
+                machine_key=MachineKey(key("mkey", number)),
+                node_key=NodeKey(key("nodekey", number, 0)),
+                user=self.users[a % len(self.users)],
+                name=f"node{number}",
+                hostname=f"host{a % 5}",
+                ipv4=f"100.64.{number // 250}.{number % 250 + 1}",
+                ipv6=f"fd7a:115c:a1e0:1::{number:x}",
+                tags=TAGS[b % len(TAGS)],
+                ephemeral=b % 5 == 0,
+                os="linux",
+                capver=113,
+            )
+        )
+
+    def again(self, a: int, b: int) -> None:
+        if not self.nodes:
+            return
+        number = self.nodes[a % len(self.nodes)]
+        fresh = NodeKey(key("nodekey", number, self.step if b % 2 else 0))
+        self.events.append(
+            NodeReregistered(
+                node=number,
+                node_key=fresh,
+                tags=TAGS[b % len(TAGS)],
+                expiry=Millis(b),
+                os="linux",
+                capver=113,
+            )
+        )
+
+    def expire(self, a: int, b: int) -> None:
+        if self.nodes:
+            number = self.nodes[a % len(self.nodes)]
+            self.events.append(NodeExpired(node=number, at=Millis(START + b), why="operator"))
+
+    def expiry(self, a: int, b: int) -> None:
+        if self.nodes:
+            self.events.append(NodeExpirySet(node=self.nodes[a % len(self.nodes)], expiry=Millis(b)))
+
+    def rename(self, a: int, b: int) -> None:
+        if self.nodes:
+            number = self.nodes[a % len(self.nodes)]
+            self.events.append(NodeRenamed(node=number, name=f"node{number}x{b % 3}"))
+
+    def delete(self, a: int, _b: int) -> None:
+        if not self.nodes:
+            return
+        number = self.nodes.pop(a % len(self.nodes))
+        for pair in [pair for pair in self.connections if pair[0] == number]:
+            self.connections.remove(pair)
+            self.events.append(ConnectionRemoved(node=pair[0], peer=pair[1]))
+        self.events.append(NodeDeleted(node=number))
+
+    def peer(self, a: int, b: int) -> None:
+        if not self.users:
+            return
+        number = PeerId(FIRST_PEER_ID + self.peer_count)
+        self.peer_count += 1
+        self.peers.append(number)
+        self.events.append(
+            PeerRegistered(
+                peer=number,
+                stable_id=StableId(f"w{number}"),
+                name=f"relay{number}",
+                user=self.users[a % len(self.users)],
+                public_key=NodeKey(key("nodekey", "peer", number)),
+                allowed_ips=("0.0.0.0/0", "::/0"),
+                endpoints=(f"192.0.2.{b % 200 + 1}:51820",),
+                ipv4=f"100.96.0.{self.peer_count % 250 + 1}",
+                ipv6=f"fd7a:115c:a1e0:2::{self.peer_count:x}",
+                extra=ExtraConfig(suggest_exit_node=b % 2 == 0),
+            )
+        )
+
+    def peer_end(self, a: int, _b: int) -> None:
+        free = [peer for peer in self.peers if all(pair[1] != peer for pair in self.connections)]
+        if free:
+            number = free[a % len(free)]
+            self.peers.remove(number)
+            self.events.append(PeerRemoved(peer=number))
+
+    def connect(self, a: int, b: int) -> None:
+        if not (self.nodes and self.peers):
+            return
+        pair = (self.nodes[a % len(self.nodes)], self.peers[b % len(self.peers)])
+        masq = f"10.64.{pair[0] % 250}.{self.step % 250}"
+        if pair in self.connections:
+            self.events.append(ConnectionUpdated(node=pair[0], peer=pair[1], ipv4_masq=masq))
+        else:
+            self.connections.append(pair)
+            self.events.append(ConnectionAdded(node=pair[0], peer=pair[1], ipv4_masq=masq))
+
+    def disconnect(self, a: int, _b: int) -> None:
+        if self.connections:
+            node, peer = self.connections.pop(a % len(self.connections))
+            self.events.append(ConnectionRemoved(node=node, peer=peer))
+
+    def settings(self, a: int, b: int) -> None:
+        if b % 3 == 0:
+            self.events.append(BaseDomainSet(domain=f"net{a % 3}.internal"))
+        elif b % 3 == 1:
+            derp_map = msgspec.Raw(b'{"Regions":{"%d":null}}' % (a % 4))
+            self.events.append(DerpMapSet(derp_map=derp_map))
+        else:
+            pools = PoolsSet(
+                nodes_v4="100.64.0.0/11",
+                nodes_v6="fd7a:115c:a1e0:1::/64",
+                peers_v4="100.96.0.0/14",
+                peers_v6="fd7a:115c:a1e0:2::/64",
+            )
+            self.events.append(pools)
+
+    def receipt(self, a: int, _b: int) -> None:
+        self.events.append(
+            CommandHandled(name="node.rename", digest=key("sha", a), result=msgspec.Raw(b"{}"))
+        )
+
+    def restore(self, _a: int, _b: int) -> None:
+        self.events.append(LogStarted(epoch=Epoch(f"epoch-{self.step}")))
+
+
+TELLERS: Final[dict[str, Callable[[Teller, int, int], None]]] = {
+    "user": Teller.user,
+    "auth_key": Teller.auth_key,
+    "auth_key_end": Teller.auth_key_end,
+    "node": Teller.node,
+    "again": Teller.again,
+    "expire": Teller.expire,
+    "expiry": Teller.expiry,
+    "rename": Teller.rename,
+    "delete": Teller.delete,
+    "peer": Teller.peer,
+    "peer_end": Teller.peer_end,
+    "connect": Teller.connect,
+    "disconnect": Teller.disconnect,
+    "settings": Teller.settings,
+    "receipt": Teller.receipt,
+    "restore": Teller.restore,
+}
+
+_OFTEN: Final = ("node", "node", "node", "connect", "connect", "peer", "user", "again")
+_NAMES: Final = (*TELLERS, *_OFTEN)
+_NO_RESTORE: Final = tuple(name for name in _NAMES if name != "restore")
+
+
+def steps(*, longest: int = 40, restores: bool = True) -> st.SearchStrategy[list[Step]]:
+    """Any course of events, from one user, one node and one WireGuard-only peer on."""
+    names = st.sampled_from(_NAMES if restores else _NO_RESTORE)
+    small = st.integers(0, 20)
+    beginning: list[Step] = [("user", 0, 0), ("node", 0, 0), ("peer", 0, 0)]
+    return st.lists(st.tuples(names, small, small), max_size=longest).map(lambda rest: beginning + rest)
+
+
+def events_of(course: Iterable[Step]) -> list[Event]:
+    teller = Teller()
+    for step in course:
+        teller.tell(step)
+    return teller.events
+
+
+def records(events: Sequence[Event], *, holes: Sequence[int] = (0, 0, 2, 0, 1)) -> list[Recorded]:
+    """The events as a log has them: positions with holes, a command for each, a chain of digests."""
+    found: list[Recorded] = []
+    position, digest = 0, ""
+    versions: dict[str, int] = {}
+    for number, event in enumerate(events):
+        position += 1 + holes[number % len(holes)]
+        command = f"command-{number}"
+        stream = stream_of(event, command)
+        versions[stream] = versions.get(stream, 0) + 1
+        digest = hashlib.sha256(digest.encode() + msgspec.json.encode(event)).hexdigest()
+        envelope = Envelope(
+            stream=stream,
+            version=versions[stream],
+            at=Millis(START + number * 1_000),
+            actor="tester",
+            command_id=CommandId(command),
+        )
+        found.append(Recorded(position=Position(position), envelope=envelope, event=event, digest=digest))
+    return found
+
+
+def history(course: Iterable[Step]) -> list[Recorded]:
+    """The records that a course of steps leaves."""
+    return records(events_of(course))

@@ -1,0 +1,94 @@
+"""Who is entitled to what, from the events alone, the slow and plain way: the judge of every netmap.
+
+Written from the rules' text, and from no code of the engine but the events:
+
+1. A node is in the tailnet from its registration until its deletion; expiry does not end that.
+2. Without a policy every node in the tailnet is a peer of every other, never of itself.
+3. A WireGuard-only peer exists from its registration until its removal; whoever is connected sees it, nobody else.
+4. A connection lasts from when it is added until it is removed, or its node is deleted; its masquerade addresses
+   are those that were said last.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from engine.domain.events import (
+    ConnectionAdded,
+    ConnectionRemoved,
+    ConnectionUpdated,
+    Event,
+    NodeDeleted,
+    NodeExpired,
+    NodeExpirySet,
+    NodeRegistered,
+    NodeReregistered,
+    PeerRegistered,
+    PeerRemoved,
+)
+
+
+@dataclass
+class Entitlement:
+    """What one node may know: its peers by id with their present node keys and expiry, and WireGuard-only peers with masquerade."""
+
+    peers: dict[int, tuple[str, bool]] = field(default_factory=dict)
+    wireguard: dict[int, tuple[str, str]] = field(default_factory=dict)
+
+
+def members(events: Iterable[Event]) -> set[int]:
+    """The nodes that are in the tailnet."""
+    found: set[int] = set()
+    for event in events:
+        if isinstance(event, NodeRegistered):
+            found.add(event.node)
+        if isinstance(event, NodeDeleted):
+            found.discard(event.node)
+    return found
+
+
+def key_and_expiry(events: Iterable[Event], node: int) -> tuple[str, bool]:
+    """A node's present node key, and whether somebody ended it."""
+    key, ended = "", False
+    for event in events:
+        if isinstance(event, NodeRegistered | NodeReregistered) and event.node == node:
+            key, ended = event.node_key, False
+        if isinstance(event, NodeExpired) and event.node == node:
+            ended = True
+        if isinstance(event, NodeExpirySet) and event.node == node:
+            ended = False
+    return key, ended
+
+
+def connections(events: Iterable[Event], node: int) -> dict[int, tuple[str, str]]:
+    """The WireGuard-only peers that a node is connected to, with its masquerade addresses."""
+    found: dict[int, tuple[str, str]] = {}
+    alive: set[int] = set()
+    for event in events:
+        if isinstance(event, PeerRegistered):
+            alive.add(event.peer)
+        if isinstance(event, PeerRemoved):
+            alive.discard(event.peer)
+        if isinstance(event, ConnectionAdded | ConnectionUpdated) and event.node == node:
+            found[event.peer] = (event.ipv4_masq, event.ipv6_masq)
+        if isinstance(event, ConnectionRemoved) and event.node == node:
+            found.pop(event.peer, None)
+        if isinstance(event, NodeDeleted) and event.node == node:
+            found.clear()
+    return {peer: masq for peer, masq in found.items() if peer in alive}
+
+
+def entitlement(events: Iterable[Event], node: int) -> Entitlement | None:
+    """What the node is entitled to after the events; None when it is not in the tailnet."""
+    told = list(events)
+    present = members(told)
+    if node not in present:
+        return None
+    peers = {other: key_and_expiry(told, other) for other in present if other != node}
+    return Entitlement(peers=peers, wireguard=connections(told, node))
+
+
+def entitlements(events: Iterable[Event]) -> dict[int, Entitlement]:
+    """What every node is entitled to."""
+    told = list(events)
+    found = {node: entitlement(told, node) for node in members(told)}
+    return {node: own for node, own in found.items() if own is not None}
