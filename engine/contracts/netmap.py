@@ -8,7 +8,9 @@ Rule 2: a delta says from where to where: `(epoch, prev, cur]`. Its changes hold
 Rule 3: a holder at `own` applies a delta iff the epochs agree and prev ≤ own ≤ cur, skipping changes at or before
         `own`; it then is at `cur`. An old delta is ignored; a gap or another epoch means resync (`judge`).
 Rule 4: a bookmark is a delta without changes and prev = cur.
-Rule 5: soft state (endpoints, home DERP, online, Hostinfo) is not here: see `soft.py`.
+Rule 5: on the bus all of these are JSON. A delta has at most `MAX_DELTA` octets; where one position alone has
+        more, it is left out, and a bookmark at that position makes every holder resync: the epoch stays.
+Rule 6: soft state (endpoints, home DERP, online, Hostinfo) is not here: see `soft.py`.
 """
 
 from enum import Enum
@@ -121,6 +123,10 @@ class TailnetObject(msgspec.Struct, frozen=True, kw_only=True, tag="tailnet", om
 
 NetmapObject = NodeObject | WireGuardPeerObject | UserObject | ClassObject | ExtrasObject | TailnetObject
 TAILNET_KEY: Final = "tailnet"
+MAX_DELTA: Final = 512 * 1024
+"""Octets: half of a NATS server's default max_payload (1 MiB)."""
+BOOKMARK_SECONDS: Final = 1.0
+"""How often a projection that has nothing to tell says where it is (reference: reliability F3)."""
 
 
 def key_of(value: NetmapObject) -> str:
