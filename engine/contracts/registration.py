@@ -2,7 +2,9 @@
 
 Rule 1: `machine_key` is the one that the Noise handshake of the client's connection proved.
 Rule 2: verbs: `register` (RegisterRequest → RegisterReply), `wait` (WaitRequest → RegisterReply, held until decided
-        or `WAIT_SECONDS`), `log-out` (LogOutNode → Accepted), all with an id of the frontend's own choice.
+        or `WAIT_SECONDS`), `log-out` (LogOutNode → Accepted), all with an id of the frontend's own choice; `head`
+        (nothing → HeadReply).
+Rule 3: a `wait` for a login that nobody knows (any more) is the error `login.unknown`: ask `register` again.
 """
 
 from typing import Final, Literal
@@ -27,6 +29,10 @@ class RegisterRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     ephemeral: bool = False
     expiry: Millis = Millis(0)
     capver: int = 0
+
+    def __repr__(self) -> str:
+        """Return which machine and node it is about, without the pre-auth key."""
+        return f"RegisterRequest(machine_key={self.machine_key!r}, node_key={self.node_key!r}, …)"
 
 
 class WaitRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

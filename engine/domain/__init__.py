@@ -5,10 +5,14 @@
 - `commands.py`: imperative; may be refused
 - `events.py`: past tense; never edited once stored; the tag is the name in the store
 - `errors.py`: the Refusal family, with stable codes
-- `state.py`: the tailnet as decisions see it: aggregates and their indices
+- `aggregates.py`: what each noun is, between two events
+- `state.py`: the tailnet as decisions see it: tables of aggregates, and their indices
 - `evolve.py`: (aggregate, event) → aggregate
 - `decide.py`: the one door: command → the module that decides it
 - `users.py`, `authkeys.py`, `nodes.py`, `peers.py`, `connections.py`, `settings.py`: decisions, one noun each
-- `addresses.py`: which address comes next; names.py: which name is free
-- `endpoints.py`: what a WireGuard endpoint, an allowed IP, a masquerade address may be
+- `registration.py`: decisions about nodes that come in, come back, or log out
+- `refs.py`: from an id or a name to the thing
+- `addresses.py`: which address comes next; `names.py`: which name is free
+- `endpoints.py`, `prefixes.py`, `masquerade.py`: what an endpoint, an allowed IP, a masquerade address may be
+- `extra.py`: the extra config of a WireGuard-only peer, from a JSON object
 """

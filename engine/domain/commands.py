@@ -51,6 +51,10 @@ class ExpireAuthKey(Command, frozen=True, kw_only=True):
 
     key: Ref
 
+    def __repr__(self) -> str:
+        """Return no more than an id: the key itself is a secret."""
+        return f"ExpireAuthKey(key={self.key if isinstance(self.key, int) else '…'})"
+
 
 class RegisterNode(Command, frozen=True, kw_only=True):
     """Let a node in, or in again: by a pre-auth key, or because somebody approved `login`.
@@ -69,6 +73,10 @@ class RegisterNode(Command, frozen=True, kw_only=True):
     ephemeral: bool = False
     expiry: Millis = Millis(0)
     capver: int = 0
+
+    def __repr__(self) -> str:
+        """Return which machine and node it is about, without the pre-auth key."""
+        return f"RegisterNode(machine_key={self.machine_key!r}, node_key={self.node_key!r}, …)"
 
 
 class LogOutNode(Command, frozen=True, kw_only=True):
@@ -114,6 +122,10 @@ class RegisterPeer(Command, frozen=True, kw_only=True):
     allowed_ips: Texts
     endpoints: Texts
     extra_config: dict[str, object] = {}
+
+    def __repr__(self) -> str:
+        """Return which peer it is about: what was given as a public key may be a private one."""
+        return f"RegisterPeer(name={self.name!r}, user={self.user!r}, …)"
 
 
 class RemovePeer(Command, frozen=True, kw_only=True):

@@ -22,6 +22,10 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     now: Millis
     secret: str
 
+    def __repr__(self) -> str:
+        """Return the time, and no secret."""
+        return f"Given(now={self.now}, secret=…)"
+
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What happens: events in order (none: nothing to do), and what the sender is told.
@@ -33,3 +37,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     result: Mapping[str, object] = {}
     secret_result: Mapping[str, object] = {}
     warnings: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """Return what may be logged: all but the secrets."""
+        return f"Decision(events={self.events!r}, result={self.result!r}, warnings={self.warnings!r})"

@@ -8,7 +8,7 @@ Rule 3: next ids only grow, also over deletions.
 import ipaddress
 from typing import Final, TypeVar, assert_never
 
-from engine.domain.addresses import Pool, PoolName, pools_of
+from engine.domain.addresses import Pool, PoolName, next_free, pools_of
 from engine.domain.aggregates import AuthKey, Connection, Node, Peer, Settings, User
 from engine.domain.events import (
     AuthKeyCreated,
@@ -142,6 +142,30 @@ class Tailnet:
     def is_name_taken(self, name: str) -> bool:
         """Return whether a node or a WireGuard-only peer has the name."""
         return name in self.node_by_name or name in self.peer_by_name
+
+    def addresses_for_node(self) -> tuple[str, str]:
+        """Return the addresses, IPv4 and IPv6, that the next node gets.
+
+        Raises:
+            Refusal: `address.pool_exhausted`.
+        """
+        count = len(self.nodes)
+        return self._next_address("nodes_v4", count), self._next_address("nodes_v6", count)
+
+    def addresses_for_peer(self) -> tuple[str, str]:
+        """Return the addresses, IPv4 and IPv6, that the next WireGuard-only peer gets.
+
+        Raises:
+            Refusal: `address.pool_exhausted`.
+        """
+        count = len(self.peers)
+        return self._next_address("peers_v4", count), self._next_address("peers_v6", count)
+
+    def _next_address(self, name: PoolName, count: int) -> str:
+        number = next_free(
+            self.pools[name], after=self.handed_out.get(name, 0), held=self.holders, count=count
+        )
+        return str(ipaddress.ip_address(number))
 
     def _apply_settings(self, event: TailnetEvent) -> None:
         self.settings = evolve_settings(self.settings, event)

@@ -1,0 +1,88 @@
+"""The one door: command → the module that decides it.
+
+Rule 1: a decision is a function of (tailnet, command, given) alone, and changes nothing.
+Rule 2: a refusal is raised; whatever else is raised is our own mistake.
+Rule 3: pending logins are not of the log: approving and rejecting one is the application's.
+"""
+
+from engine.domain.authkeys import create_auth_key, expire_auth_key
+from engine.domain.commands import (
+    AddConnection,
+    Command,
+    CreateAuthKey,
+    CreateUser,
+    DeleteNode,
+    ExpireAuthKey,
+    ExpireNode,
+    LogOutNode,
+    RegisterNode,
+    RegisterPeer,
+    RemoveConnection,
+    RemovePeer,
+    RenameNode,
+    SetBaseDomain,
+    SetDerpMap,
+    SetNodeExpiry,
+    SetPools,
+    UpdateConnection,
+)
+from engine.domain.connections import add_connection, remove_connection, update_connection
+from engine.domain.decision import Decision, Given
+from engine.domain.nodes import delete_node, expire_node, rename_node, set_node_expiry
+from engine.domain.peers import register_peer, remove_peer
+from engine.domain.registration import log_out_node, register_node
+from engine.domain.settings import set_base_domain, set_derp_map, set_pools
+from engine.domain.state import Tailnet
+from engine.domain.users import create_user
+
+
+def decide(tailnet: Tailnet, command: Command, given: Given) -> Decision:  # noqa: C901 (an arm for each command)
+    """Return what happens when the command meets the tailnet as it is.
+
+    Raises:
+        Refusal: the answer is no.
+        TypeError: nobody decides such a command here (rule 3).
+    """
+    match command:
+        case RegisterNode():
+            return register_node(tailnet, command, given)
+        case LogOutNode():
+            return log_out_node(tailnet, command, given)
+        case AddConnection():
+            return add_connection(tailnet, command, given)
+        case UpdateConnection():
+            return update_connection(tailnet, command)
+        case RemoveConnection():
+            return remove_connection(tailnet, command)
+        case RegisterPeer():
+            return register_peer(tailnet, command)
+        case RemovePeer():
+            return remove_peer(tailnet, command)
+        case CreateUser():
+            return create_user(tailnet, command)
+        case CreateAuthKey():
+            return create_auth_key(tailnet, command, given)
+        case ExpireAuthKey():
+            return expire_auth_key(tailnet, command)
+        case ExpireNode():
+            return expire_node(tailnet, command, given)
+        case SetNodeExpiry():
+            return set_node_expiry(tailnet, command, given)
+        case RenameNode():
+            return rename_node(tailnet, command)
+        case DeleteNode():
+            return delete_node(tailnet, command)
+        case SetBaseDomain() | SetPools() | SetDerpMap():
+            return _decide_settings(tailnet, command)
+        case _:
+            raise TypeError(f"{type(command).__name__} is not decided in the domain")
+
+
+def _decide_settings(tailnet: Tailnet, command: SetBaseDomain | SetPools | SetDerpMap) -> Decision:
+    match command:
+        case SetBaseDomain():
+            return set_base_domain(tailnet, command)
+        case SetPools():
+            return set_pools(tailnet, command)
+        case SetDerpMap():
+            return set_derp_map(tailnet, command)

@@ -1,0 +1,149 @@
+"""Decisions about WireGuard-only peers.
+
+Rule 1: one WireGuard key is one thing in a tailnet: a node, a former key of a node, or a WireGuard-only peer.
+Rule 2: ids begin at 100000001 and are never used again; the stable id says the id.
+Rule 3: a WireGuard-only peer goes only when nobody is connected to it.
+"""
+
+from typing import Final
+
+from engine.domain.commands import RegisterPeer, RemovePeer
+from engine.domain.connections import removal_commands
+from engine.domain.decision import Decision
+from engine.domain.endpoints import parse_endpoints
+from engine.domain.errors import Conflict
+from engine.domain.events import Location, PeerRegistered, PeerRemoved
+from engine.domain.extra import parse_extra
+from engine.domain.keys import (
+    MACHINE_PREFIX,
+    NODE_PREFIX,
+    looks_clamped,
+    parse_wireguard_key,
+    wireguard_base64,
+)
+from engine.domain.names import checked_name
+from engine.domain.prefixes import parse_allowed_ips
+from engine.domain.refs import peer_of, user_of
+from engine.domain.state import Tailnet
+from engine.domain.values import MachineKey, NodeKey, PeerId, StableId
+
+_MAX_HINTS: Final = 10
+"""Command lines in one hint; the message names every node."""
+
+
+def register_peer(tailnet: Tailnet, command: RegisterPeer) -> Decision:
+    """Decide whether there may be such a WireGuard-only peer.
+
+    Raises:
+        NotFound: `user.not_found`.
+        Invalid: `name.*`, `key.*`, `allowedips.*`, `endpoint.*`, `extra.*`, `location.*`, `tag.syntax`.
+        Conflict: `name.taken`, `peer.key_taken`.
+        Refusal: `address.pool_exhausted`.
+    """
+    user = user_of(tailnet, command.user)
+    name = checked_name(tailnet, command.name)
+    key = parse_wireguard_key(command.public_key)
+    _refuse_taken_key(tailnet, key)
+    allowed_ips, warnings = parse_allowed_ips(tailnet, command.allowed_ips)
+    endpoints, doubts = parse_endpoints(command.endpoints, allowed_ips)
+    extra, more_doubts = parse_extra(command.extra_config)
+    ipv4, ipv6 = tailnet.addresses_for_peer()
+    event = PeerRegistered(
+        peer=tailnet.next_peer,
+        stable_id=StableId(f"wg{tailnet.next_peer}"),
+        name=name,
+        user=user.id,
+        public_key=key,
+        allowed_ips=allowed_ips,
+        endpoints=endpoints,
+        ipv4=ipv4,
+        ipv6=ipv6,
+        extra=extra,
+    )
+    warnings += [*doubts, *_shared_endpoints(tailnet, endpoints), *more_doubts]
+    if extra.location is not None:
+        warnings += _city_clash(tailnet, extra.location)
+    if looks_clamped(key):
+        warnings.append(
+            "key.clamped: this key looks like a private key (one public key in 32 does): make sure that it is not"
+        )
+    return Decision(events=(event,), result=_described(event), warnings=tuple(warnings))
+
+
+def remove_peer(tailnet: Tailnet, command: RemovePeer) -> Decision:
+    """Decide to remove the WireGuard-only peer.
+
+    Raises:
+        NotFound: `peer.not_found`.
+        Conflict: `peer.connected`.
+    """
+    peer = peer_of(tailnet, command.peer)
+    nodes = sorted(tailnet.nodes_of_peer.get(peer.id, ()))
+    if nodes:
+        commands = removal_commands(tailnet, peer.id)
+        raise Conflict(
+            "peer.connected",
+            f"WireGuard-only peer {peer.id}({peer.name}) is still connected to "
+            + ", ".join(f"{node}({tailnet.nodes[node].name})" for node in nodes),
+            field="peer",
+            hint=" && ".join(commands[:_MAX_HINTS]) + (" && …" if len(commands) > _MAX_HINTS else ""),
+        )
+    return Decision(events=(PeerRemoved(peer=peer.id),), result={"id": peer.id, "name": peer.name})
+
+
+def _refuse_taken_key(tailnet: Tailnet, key: NodeKey) -> None:
+    other = tailnet.peer_by_key.get(key)
+    if other is not None:
+        raise Conflict(
+            "peer.key_taken",
+            f"this public key is that of WireGuard-only peer {other}({tailnet.peers[other].name})",
+            field="publicKey",
+        )
+    machine_key = MachineKey(MACHINE_PREFIX + key.removeprefix(NODE_PREFIX))
+    node = tailnet.node_by_key.get(key, tailnet.retired_keys.get(key))
+    if node is None:
+        node = next(iter(tailnet.nodes_by_machine.get(machine_key, {}).values()), None)
+    if node is not None:
+        raise Conflict(
+            "peer.key_taken",
+            f"this public key is, or was, a key of node {node}({tailnet.nodes[node].name})",
+            field="publicKey",
+        )
+
+
+def _shared_endpoints(tailnet: Tailnet, endpoints: tuple[str, ...]) -> list[str]:
+    taken = {endpoint: tailnet.peers_by_endpoint.get(endpoint) for endpoint in endpoints}
+    return [
+        f"endpoint.shared: {_named(tailnet, min(others))} has {endpoint} too: no node can be connected to both"
+        for endpoint, others in taken.items()
+        if others
+    ]
+
+
+def _city_clash(tailnet: Tailnet, place: Location) -> list[str]:
+    """Warn of one city code in two countries: the client's list shows only one of them."""
+    others: set[tuple[str, PeerId]] = tailnet.peers_by_city.get(place.city_code, set())
+    for country, other in sorted(others):
+        if country != place.country_code:
+            known = f"{_named(tailnet, other)} has the city code {place.city_code} in {country}"
+            return [f"location.city: {known}: clients' lists will show only one of the two"]
+    return []
+
+
+def _named(tailnet: Tailnet, peer: PeerId) -> str:
+    return f"{peer}({tailnet.peers[peer].name})"
+
+
+def _described(event: PeerRegistered) -> dict[str, object]:
+    return {
+        "id": event.peer,
+        "stableId": event.stable_id,
+        "name": event.name,
+        "user": event.user,
+        "ipv4": event.ipv4,
+        "ipv6": event.ipv6,
+        "publicKey": wireguard_base64(event.public_key),
+        "nodeKey": event.public_key,
+        "allowedIps": list(event.allowed_ips),
+        "endpoints": list(event.endpoints),
+    }

@@ -1,0 +1,110 @@
+"""What a WireGuard-only peer's allowed IPs may be.
+
+Rule 1: prefixes are kept canonical and without repetitions, in the order given; host bits are cut with a warning
+        (clients skip a prefix that has any).
+Rule 2: the tailnet's own ranges stay the tailnet's: nothing that touches them, but for the default routes.
+Rule 3: an exit node needs both default routes: with one, clients do not offer it.
+"""
+
+import ipaddress
+from collections.abc import Sequence
+from typing import Final
+
+from engine.domain.addresses import TAILNET_V4, TAILNET_V6, Network
+from engine.domain.errors import Invalid
+from engine.domain.state import DEFAULT_ROUTES, Tailnet
+
+FIELD: Final = "allowedIps"
+_LOOPBACK: Final = (ipaddress.IPv4Network("127.0.0.0/8"), ipaddress.IPv6Network("::1/128"))
+_MULTICAST: Final = (ipaddress.IPv4Network("224.0.0.0/4"), ipaddress.IPv6Network("ff00::/8"))
+_MAPPED: Final = (ipaddress.IPv6Network("::ffff:0:0/96"),)
+_MAX_SHOWN: Final = 5
+
+
+def parse_allowed_ips(tailnet: Tailnet, texts: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
+    """Return the prefixes in canonical text, and warnings.
+
+    Raises:
+        Invalid: `allowedips.none`, `allowedips.syntax`, `allowedips.range`, `allowedips.tailnet`.
+    """
+    if not texts:
+        raise Invalid(
+            "allowedips.none",
+            "a WireGuard-only peer needs at least one allowed prefix",
+            field=FIELD,
+            hint="--allowed-ips 0.0.0.0/0,::/0 for an exit node",
+        )
+    warnings: list[str] = []
+    found: dict[str, None] = {}
+    for text in texts:
+        network = _parse(text.strip(), warnings)
+        if str(network) in found:
+            warnings.append(f"allowedips.duplicate: {network} is given more than once")
+        found[str(network)] = None
+        warnings.extend(_shared(tailnet, str(network)))
+    defaults = DEFAULT_ROUTES & found.keys()
+    if len(defaults) == 1:
+        (missing,) = DEFAULT_ROUTES - defaults
+        warnings.append(
+            f"allowedips.one_default: without {missing}, clients will not offer it as an exit node"
+        )
+    return tuple(found), warnings
+
+
+def has_family(allowed_ips: Sequence[str], version: int) -> bool:
+    """Return whether any of the canonical prefixes is of this IP version."""
+    return any((":" in prefix) == (version == 6) for prefix in allowed_ips)  # noqa: PLR2004
+
+
+def _parse(text: str, warnings: list[str]) -> Network:
+    try:
+        interface = None if "%" in text else ipaddress.ip_interface(text)
+    except ValueError:
+        interface = None
+    if interface is None or not _is_prefix_length(text):
+        raise Invalid(
+            "allowedips.syntax",
+            f"{text[:80]!r} is not an IP prefix: write 192.0.2.0/24 or 2001:db8::/32, without a zone",
+            field=FIELD,
+        )
+    network: Network = interface.network
+    _refuse_range(network, text)
+    if interface.ip != network.network_address:
+        warnings.append(f"allowedips.host_bits: {text} has host bits; {network} is what it means")
+    return network
+
+
+def _is_prefix_length(text: str) -> bool:
+    """Return whether what follows a slash, if one does, is a number of bits and not a net mask."""
+    _, slash, bits = text.partition("/")
+    return not slash or (bits.isascii() and bits.isdigit())
+
+
+def _refuse_range(network: Network, text: str) -> None:
+    tailnet = TAILNET_V4 if network.version == 4 else TAILNET_V6  # noqa: PLR2004
+    if network.prefixlen and network.overlaps(tailnet):
+        raise Invalid(
+            "allowedips.tailnet",
+            f"{text!r} touches the tailnet's own range {tailnet}, which belongs to its nodes",
+            field=FIELD,
+        )
+    for ranges, what in ((_MULTICAST, "multicast"), (_LOOPBACK, "loopback"), (_MAPPED, "IPv4-mapped")):
+        if any(_is_inside(network, outer) for outer in ranges):
+            raise Invalid("allowedips.range", f"{text!r} is {what}: it cannot be routed", field=FIELD)
+
+
+def _is_inside(network: Network, outer: Network) -> bool:
+    return (
+        network.version == outer.version
+        and network.prefixlen >= outer.prefixlen
+        and network.network_address in outer
+    )
+
+
+def _shared(tailnet: Tailnet, prefix: str) -> list[str]:
+    others = sorted(tailnet.peers_by_prefix.get(prefix, ()))
+    if not others:
+        return []
+    named = ", ".join(f"{number}({tailnet.peers[number].name})" for number in others[:_MAX_SHOWN])
+    more = f" and {len(others) - _MAX_SHOWN} more" if len(others) > _MAX_SHOWN else ""
+    return [f"allowedips.shared: {prefix} is also routed by {named}{more}: no node can be connected to both"]

@@ -1,0 +1,255 @@
+"""Decisions about nodes that come in, come back, or log out.
+
+Rule 1: the machine key says which machine it is (the Noise handshake proved it); a node is a machine and its owner,
+        so a machine has at most one node of each user, and that one keeps id, name and addresses for life.
+Rule 2: a known node key that is good is let in again, whatever pre-auth key comes with it: containers repeat
+        theirs at each start, used or expired.
+Rule 3: a known node key that has expired is answered `expired`; the client comes back with a fresh key. An unknown
+        one never is: the client would loop.
+Rule 4: a node's owner never changes. A valid pre-auth key of another user, with a good node key, is answered `expired`
+        too: the client's fresh key becomes a node of that user.
+Rule 5: a client may shorten its expiry, never extend it; a tagged node has none.
+Rule 6: nothing that the client wrote is repeated to it.
+
+`OldNodeKey` decides nothing: the node that it names is found by machine and owner, or is not this client's.
+"""
+
+from typing import Final
+
+import msgspec
+
+from engine.domain.aggregates import AuthKey, Node
+from engine.domain.authkeys import open_with
+from engine.domain.commands import LogOutNode, RegisterNode
+from engine.domain.connections import connections_end
+from engine.domain.decision import Decision, Given
+from engine.domain.errors import Conflict, NotAllowed, Refusal
+from engine.domain.events import (
+    AuthKeyUsed,
+    Event,
+    NodeDeleted,
+    NodeExpired,
+    NodeExpirySet,
+    NodeRegistered,
+    NodeReregistered,
+)
+from engine.domain.keys import parse_machine_key, parse_node_key
+from engine.domain.names import free_name
+from engine.domain.refs import user_of
+from engine.domain.state import Tailnet
+from engine.domain.values import (
+    LAST_NODE_ID,
+    NEVER,
+    AuthKeyId,
+    MachineKey,
+    Millis,
+    NodeId,
+    NodeKey,
+    StableId,
+    UserId,
+)
+
+_MAX_HOSTNAME: Final = 255
+_MAX_OS: Final = 64
+_LAST_CAPVER: Final = 65_535
+"""The Noise handshake carries the version in 16 bits."""
+
+
+class _Admission(msgspec.Struct, frozen=True, kw_only=True):
+    """By what right a node comes in: a pre-auth key, or somebody's approval."""
+
+    user: UserId
+    tags: tuple[str, ...] = ()
+    ephemeral: bool = False
+    auth_key: AuthKeyId | None = None
+
+
+def register_node(tailnet: Tailnet, command: RegisterNode, given: Given) -> Decision:
+    """Decide on a client's registration; `result` has `outcome`: `authorized`, `expired`, or `login`.
+
+    With `authorized` and `expired` it also has `node`, `user`, `user_name` and `user_display_name`; `login` says
+    that neither the node key nor a pre-auth key opens, and that somebody must approve.
+
+    Raises:
+        NotAllowed: `node.wrong_machine`, `node.key_in_use`, `authkey.unknown`, `authkey.expired`, `authkey.used`.
+        Invalid: `key.syntax`, `key.zero`, `key.low_order`.
+        Conflict: `node.other_owner` (an approval for a key that meanwhile is another user's node).
+        Refusal: `address.pool_exhausted`, `node.ids_exhausted`.
+    """
+    machine_key = parse_machine_key(command.machine_key)
+    node_key = parse_node_key(command.node_key)
+    if NEVER < command.expiry <= given.now:
+        return log_out_node(tailnet, LogOutNode(machine_key=machine_key, node_key=node_key), given)
+    known = tailnet.node_by_key.get(node_key)
+    if known is not None:
+        return _come_back(tailnet, tailnet.nodes[known], machine_key, command, given.now)
+    _refuse_taken_key(tailnet, node_key, machine_key)
+    admission = _admission(tailnet, command, given.now)
+    if admission is None:
+        return Decision(result={"outcome": "login"})
+    existing = tailnet.nodes_by_machine.get(machine_key, {}).get(admission.user)
+    expiry = Millis(0) if admission.tags else command.expiry
+    event: NodeRegistered | NodeReregistered
+    if existing is None:
+        event = _new_node(tailnet, command, admission, (machine_key, node_key), expiry)
+    else:
+        event = _renewed(tailnet.nodes[existing], command, admission, node_key, expiry)
+    events: tuple[Event, ...] = (event,)
+    if admission.auth_key is not None:
+        events = (event, AuthKeyUsed(key=admission.auth_key, node=event.node))
+    return Decision(events=events, result=_told(tailnet, "authorized", event.node, admission.user))
+
+
+def log_out_node(tailnet: Tailnet, command: LogOutNode, given: Given) -> Decision:
+    """Decide on a logout: an ephemeral node goes with its connections, any other expires now.
+
+    An unknown node, and another machine's, change nothing and are answered alike: `{"outcome": "expired"}`.
+
+    Raises:
+        Invalid: `key.syntax`, `key.zero`, `key.low_order`.
+    """
+    machine_key = parse_machine_key(command.machine_key)
+    known = tailnet.node_by_key.get(parse_node_key(command.node_key))
+    node = None if known is None else tailnet.nodes[known]
+    if node is None or node.machine_key != machine_key:
+        return Decision(result={"outcome": "expired"})
+    events: tuple[Event, ...] = ()
+    if node.ephemeral:
+        events = (*connections_end(tailnet, node.id), NodeDeleted(node=node.id))
+    elif not node.is_expired(given.now):
+        events = (NodeExpired(node=node.id, at=given.now, why="logout"),)
+    return Decision(events=events, result=_told(tailnet, "expired", node.id, node.user))
+
+
+def _come_back(
+    tailnet: Tailnet, node: Node, machine_key: MachineKey, command: RegisterNode, now: Millis
+) -> Decision:
+    if node.machine_key != machine_key:
+        raise NotAllowed("node.wrong_machine", "the node key belongs to another machine", field="nodeKey")
+    if command.user is not None and user_of(tailnet, command.user).id != node.user:
+        raise Conflict(
+            "node.other_owner",
+            f"the machine has meanwhile joined as {node.id}({node.name}), a node of another user",
+            field="user",
+            hint="log in anew from the machine",
+        )
+    admission = _admission_if_good(tailnet, command, now)
+    if node.is_expired(now) or (admission is not None and admission.user != node.user):
+        return Decision(result=_told(tailnet, "expired", node.id, node.user))
+    events: list[Event] = []
+    may_shorten = command.expiry and (node.expiry == NEVER or command.expiry < node.expiry)
+    expiry = command.expiry if may_shorten and not node.tags else node.expiry
+    if admission is not None and admission.auth_key is not None and admission.tags != node.tags:
+        kept = NEVER if admission.tags else expiry
+        events.append(_renewed(node, command, admission, node.node_key, kept))
+        events.append(AuthKeyUsed(key=admission.auth_key, node=node.id))
+    elif _client_changed(node, command):
+        same = _Admission(user=node.user, tags=node.tags, ephemeral=node.ephemeral, auth_key=node.auth_key)
+        events.append(_renewed(node, command, same, node.node_key, expiry))
+    elif expiry != node.expiry:
+        events.append(NodeExpirySet(node=node.id, expiry=expiry))
+    return Decision(events=tuple(events), result=_told(tailnet, "authorized", node.id, node.user))
+
+
+def _client_changed(node: Node, command: RegisterNode) -> bool:
+    """Return whether the client is another version, or on another system, than the log has it."""
+    return bool(
+        (_capver(command) and _capver(command) != node.capver)
+        or (command.os and _bounded(command.os, _MAX_OS) != node.os)
+    )
+
+
+def _refuse_taken_key(tailnet: Tailnet, node_key: NodeKey, machine_key: MachineKey) -> None:
+    """Refuse a key that is a WireGuard-only peer's, or was that of another machine's node."""
+    former = tailnet.retired_keys.get(node_key)
+    is_foreign = former is not None and tailnet.nodes[former].machine_key != machine_key
+    if is_foreign or node_key in tailnet.peer_by_key:
+        raise NotAllowed("node.key_in_use", "the node key belongs to somebody else", field="nodeKey")
+
+
+def _admission(tailnet: Tailnet, command: RegisterNode, now: Millis) -> _Admission | None:
+    if command.auth_key:
+        return _by_key(open_with(tailnet, command.auth_key, now))
+    if command.user is not None:
+        return _Admission(user=user_of(tailnet, command.user).id)
+    return None
+
+
+def _admission_if_good(tailnet: Tailnet, command: RegisterNode, now: Millis) -> _Admission | None:
+    if not command.auth_key:
+        return None
+    try:
+        return _by_key(open_with(tailnet, command.auth_key, now))
+    except NotAllowed:
+        return None
+
+
+def _by_key(key: AuthKey) -> _Admission:
+    return _Admission(user=key.user, tags=key.tags, ephemeral=key.ephemeral, auth_key=key.id)
+
+
+def _new_node(
+    tailnet: Tailnet,
+    command: RegisterNode,
+    admission: _Admission,
+    keys: tuple[MachineKey, NodeKey],
+    expiry: Millis,
+) -> NodeRegistered:
+    number = tailnet.next_node
+    if number > LAST_NODE_ID:
+        raise Refusal("node.ids_exhausted", "there are no node ids left in this tailnet")
+    ipv4, ipv6 = tailnet.addresses_for_node()
+    hostname = _bounded(command.hostname, _MAX_HOSTNAME)
+    machine_key, node_key = keys
+    return NodeRegistered(
+        node=number,
+        stable_id=StableId(f"n{number}"),
+        machine_key=machine_key,
+        node_key=node_key,
+        user=admission.user,
+        name=free_name(tailnet, hostname),
+        hostname=hostname,
+        ipv4=ipv4,
+        ipv6=ipv6,
+        tags=admission.tags,
+        ephemeral=admission.ephemeral or command.ephemeral,
+        auth_key=admission.auth_key,
+        expiry=expiry,
+        os=_bounded(command.os, _MAX_OS),
+        capver=_capver(command),
+    )
+
+
+def _renewed(
+    node: Node, command: RegisterNode, admission: _Admission, node_key: NodeKey, expiry: Millis
+) -> NodeReregistered:
+    return NodeReregistered(
+        node=node.id,
+        node_key=node_key,
+        expiry=expiry,
+        tags=admission.tags,
+        ephemeral=admission.ephemeral or command.ephemeral,
+        auth_key=admission.auth_key,
+        os=_bounded(command.os, _MAX_OS) or node.os,
+        capver=_capver(command) or node.capver,
+    )
+
+
+def _capver(command: RegisterNode) -> int:
+    return min(max(command.capver, 0), _LAST_CAPVER)
+
+
+def _bounded(text: str, limit: int) -> str:
+    """Return what a client wrote of itself, fit to be kept and shown."""
+    return "".join(character for character in text[:limit] if character.isprintable())
+
+
+def _told(tailnet: Tailnet, outcome: str, node: NodeId, number: UserId) -> dict[str, object]:
+    user = tailnet.users[number]
+    return {
+        "outcome": outcome,
+        "node": node,
+        "user": user.id,
+        "user_name": user.name,
+        "user_display_name": user.display_name,
+    }
