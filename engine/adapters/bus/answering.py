@@ -12,7 +12,14 @@ from typing import Final
 
 import structlog
 
-from engine.contracts.requests import Problem, error_body, error_headers, problem_of
+from engine.contracts.requests import (
+    COMMAND_ID,
+    MAX_COMMAND_ID,
+    Problem,
+    error_body,
+    error_headers,
+    problem_of,
+)
 from engine.domain.errors import Refusal
 from engine.ports import Answer, Endpoint, Fault, Message
 
@@ -26,26 +33,20 @@ def error_answer(problem: Problem) -> Answer:
 
 async def answer(endpoint: Endpoint, message: Message) -> tuple[Answer, bool]:
     """Return what the endpoint answers, and whether that is an error of ours (not a refusal)."""
+    command_id = message.headers.get(COMMAND_ID, "")[:MAX_COMMAND_ID]
     try:
         return await endpoint.respond(message), False
     except Refusal as refusal:
-        return error_answer(problem_of(refusal)), False
+        return error_answer(problem_of(refusal, command_id)), False
     except Fault as fault:
         _LOG.warning("request.fault", endpoint=endpoint.name, fault=type(fault).__name__)
-        return error_answer(UNAVAILABLE), True
+        return error_answer(_unavailable(fault, command_id)), True
     except Exception:  # noqa: BLE001 (the top of a request)
         trace = secrets.token_hex(8)
         _LOG.error("request.failed", endpoint=endpoint.name, trace=trace, traceback=traceback.format_exc())
         return error_answer(_internal(trace)), True
 
 
-UNAVAILABLE: Final = Problem(
-    code="service.unavailable",
-    status=503,
-    message="something that this service needs does not answer",
-    hint="try again in a moment",
-    retryable=True,
-)
 BUSY: Final = Problem(
     code="service.overloaded",
     status=503,
@@ -61,4 +62,15 @@ def _internal(trace: str) -> Problem:
         status=500,
         message="an error of the service itself",
         hint=f"its log has the details under {trace}",
+    )
+
+
+def _unavailable(fault: Fault, command_id: str) -> Problem:
+    return Problem(
+        code=fault.code,
+        status=503,
+        message=fault.told,
+        hint=fault.hint,
+        command_id=fault.command_id or command_id,
+        retryable=True,
     )
