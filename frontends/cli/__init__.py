@@ -1,1 +1,12 @@
-"""frontends/cli."""
+"""The program `netmap`: one file for each noun; all but `serve` talks to the tailnet over NATS only.
+
+- `main.py`: the tree of commands; `groups.py`: nouns that are imported on demand, aliases
+- `operator.py`: the options that every command has; answers to stdout, everything else to stderr
+- `place.py`, `session.py`, `world.py`: where the tailnet is; one conversation; bus, clock and ids
+- `failure.py`: exit statuses; `output.py`: tables and documents; `text.py`: words for people; `options.py`: types
+- `live.py`: completion with live names
+- `user.py`, `preauthkey.py`, `auth.py`, `node.py`, `wgonly.py`, `connection.py`, `wg.py`, `netmap.py`, `events.py`,
+  `derp.py`, `settings.py`, `health.py`, `version.py`, `completion.py`: a noun each
+- `wgconfig.py`: what the far side of a connection needs; `derpmap.py`: DERP maps as people have them
+- `serve.py`: all roles in one process, the composition root; `run.py`: one role
+"""

@@ -1,0 +1,52 @@
+"""The program `netmap`; only here is it said which noun is where."""
+
+import os
+
+import click
+
+from frontends.cli.groups import Nouns
+
+_HERE = "frontends.cli"
+
+
+@click.pass_context
+def _start(ctx: click.Context) -> None:
+    if "NO_COLOR" in os.environ:
+        ctx.color = False
+
+
+main = Nouns(
+    name="netmap",
+    callback=_start,
+    help="A control plane for Tailscale clients and WireGuard-only peers.",
+    epilog="Start with `netmap serve`; it prints what to type next.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    lazy={
+        "serve": f"{_HERE}.serve:serve",
+        "run": f"{_HERE}.run:run",
+        "user": f"{_HERE}.user:user",
+        "preauthkey": f"{_HERE}.preauthkey:preauthkey",
+        "auth": f"{_HERE}.auth:auth",
+        "node": f"{_HERE}.node:node",
+        "connection": f"{_HERE}.connection:connection",
+        "wg": f"{_HERE}.wg:wg",
+        "netmap": f"{_HERE}.netmap:netmap",
+        "events": f"{_HERE}.events:events",
+        "derp": f"{_HERE}.derp:derp",
+        "settings": f"{_HERE}.settings:settings",
+        "health": f"{_HERE}.health:health",
+        "version": f"{_HERE}.version:version",
+        "completion": f"{_HERE}.completion:completion",
+    },
+    aliases={
+        "nodes": "node",
+        "users": "user",
+        "preauthkeys": "preauthkey",
+        "authkey": "preauthkey",
+        "authkeys": "preauthkey",
+        "connections": "connection",
+        "event": "events",
+        "peer": "wg",
+        "peers": "wg",
+    },
+)

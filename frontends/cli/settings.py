@@ -1,0 +1,51 @@
+"""`netmap settings`: what holds for the whole tailnet."""
+
+import click
+
+from frontends.cli import output
+from frontends.cli.groups import Nouns
+from frontends.cli.operator import Operator, changing, reading
+from frontends.cli.text import pick
+
+settings = Nouns(help="Settings: what holds for the whole tailnet.", aliases={"show": "get"})
+
+
+@settings.command("get")
+@reading
+def get(operator: Operator) -> None:
+    """Show the settings."""
+    reply = operator.ask("settings", "get")
+    found = pick(reply, "settings", default=reply)
+    if operator.form != "table":
+        output.emit(operator.form, found)
+        return
+    derp_map = pick(found, "derpMap", default={})
+    regions = derp_map.get("Regions", {}) if isinstance(derp_map, dict) else {}
+    relays = [
+        f"{number} {region.get('RegionCode', '')}".strip() for number, region in regions.items() if region
+    ]
+    output.emit_facts({**found, "derpMap": relays, "position": reply.get("position")})
+
+
+@settings.command("set-domain")
+@click.argument("domain")
+@changing
+def set_domain(operator: Operator, domain: str) -> None:
+    """Set the domain under which MagicDNS names live."""
+    from engine.domain.commands import SetBaseDomain
+
+    operator.done(operator.send(SetBaseDomain(domain=domain)), {"domain": domain})
+
+
+@settings.command("set-pools")
+@click.option("--nodes-v4", required=True, metavar="PREFIX")
+@click.option("--nodes-v6", required=True, metavar="PREFIX")
+@click.option("--peers-v4", required=True, metavar="PREFIX")
+@click.option("--peers-v6", required=True, metavar="PREFIX")
+@changing
+def set_pools(operator: Operator, nodes_v4: str, nodes_v6: str, peers_v4: str, peers_v6: str) -> None:
+    """Set where addresses of nodes and of WireGuard-only peers come from."""
+    from engine.domain.commands import SetPools
+
+    pools = {"nodes_v4": nodes_v4, "nodes_v6": nodes_v6, "peers_v4": peers_v4, "peers_v6": peers_v6}
+    operator.done(operator.send(SetPools(**pools)), {})

@@ -1,0 +1,39 @@
+"""`netmap user`: who nodes and peers belong to."""
+
+import click
+
+from frontends.cli.groups import noun
+from frontends.cli.operator import Operator, changing, reading
+from frontends.cli.output import Column
+from frontends.cli.text import ago, pick
+
+user = noun("Users: who nodes and WireGuard-only peers belong to.")
+
+
+@user.command("create")
+@click.argument("name")
+@click.option("--display-name", default="", help="As other people see it.")
+@click.option("--email", default="")
+@changing
+def create(operator: Operator, name: str, display_name: str, email: str) -> None:
+    """Make a user."""
+    from engine.domain.commands import CreateUser
+
+    accepted = operator.send(CreateUser(name=name, display_name=display_name, email=email))
+    operator.done(accepted, {"name": name}, f"netmap preauthkey create --user {name}")
+
+
+@user.command("list")
+@reading
+def list_(operator: Operator) -> None:
+    """List the users."""
+    now = operator.now()
+    columns = (
+        Column("ID", lambda row: row.get("id")),
+        Column("NAME", lambda row: row.get("name")),
+        Column("DISPLAY NAME", lambda row: pick(row, "displayName")),
+        Column("EMAIL", lambda row: row.get("email")),
+        Column("CREATED", lambda row: ago(pick(row, "created", "createdAt"), now)),
+    )
+    rows = operator.ask("user", "list").get("users", [])
+    operator.rows(rows, columns, empty=("no users yet", "netmap user create NAME"))

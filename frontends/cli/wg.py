@@ -1,0 +1,128 @@
+"""`netmap wg`: WireGuard-only peers, and what their own side needs to know."""
+
+import click
+
+from frontends.cli import live, output, wgconfig
+from frontends.cli.failure import Exit, Failure, Trouble
+from frontends.cli.groups import Nouns
+from frontends.cli.node import addresses, sure
+from frontends.cli.operator import Operator, changing, reading
+from frontends.cli.options import only, subject
+from frontends.cli.output import Column, Row
+from frontends.cli.session import Session
+from frontends.cli.text import ago, note, pick, reference, short_key
+
+wg = Nouns(
+    help="WireGuard-only peers: external endpoints without a Tailscale client.",
+    lazy={"register": "frontends.cli.wgonly:register"},
+    aliases={"ls": "list", "rm": "remove", "delete": "remove", "show": "get"},
+)
+_peer = subject("peer", "-i", "--peer", "--wg-peer-id", complete=live.peers)
+_EMPTY = (
+    "no WireGuard-only peers",
+    "netmap node register-wg-only --name NAME --user USER --public-key KEY --allowed-ips IPS --endpoints A:PORT",
+)
+
+
+@wg.command("list")
+@reading
+def list_(operator: Operator) -> None:
+    """List the WireGuard-only peers."""
+    columns = (
+        Column("ID", lambda row: row.get("id")),
+        Column("NAME", lambda row: row.get("name")),
+        Column("PUBLIC KEY", lambda row: short_key(pick(row, "publicKeyBase64", "publicKey"))),
+        Column("ADDRESSES", addresses),
+        Column("ALLOWED IPS", lambda row: row.get("allowedIps")),
+        Column("ENDPOINTS", lambda row: row.get("endpoints")),
+        Column("CONNECTED", lambda row: row.get("connectedNodes")),
+    )
+    operator.rows(operator.ask("peer", "list").get("peers", []), columns, empty=_EMPTY)
+
+
+@wg.command("get")
+@_peer
+@reading
+def get(operator: Operator, words: tuple[str, ...], peer_by_flag: str | None) -> None:
+    """Show one WireGuard-only peer."""
+    (which,) = only(words, peer_by_flag)
+    found = operator.talk(lambda tailnet: peer_of(tailnet, which))
+    if operator.form == "table":
+        created = ago(found.get("created"), operator.now())
+        output.emit_facts({**found, "created": created})
+    else:
+        output.emit(operator.form, found)
+
+
+@wg.command("remove")
+@_peer
+@click.option("--force", is_flag=True, help="Do not ask.")
+@changing
+def remove(operator: Operator, words: tuple[str, ...], peer_by_flag: str | None, force: bool) -> None:
+    """Remove a WireGuard-only peer; refused while a node is connected to it."""
+    from engine.domain.commands import RemovePeer
+
+    (which,) = only(words, peer_by_flag)
+    sure(f"Remove {which}?", force=force)
+    operator.done(operator.send(RemovePeer(peer=reference(which))), {"peer": which})
+
+
+@wg.command("export")
+@_peer
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(wgconfig.STYLES),
+    default="wg-quick",
+    show_default=True,
+    help="`[Peer]` blocks for a file, or `wg set` lines.",
+)
+@click.option("--interface", default="wg0", show_default=True, help="The far side's, for `wg set`.")
+@reading
+def export(
+    operator: Operator, words: tuple[str, ...], peer_by_flag: str | None, style: str, interface: str
+) -> None:
+    """Write what the peer's own side needs: every connected node with its key and addresses."""
+    (which,) = only(words, peer_by_flag)
+    remotes = operator.talk(lambda tailnet: _remotes(tailnet, which))
+    if operator.form != "table":
+        output.emit(operator.form, [remote._asdict() for remote in remotes])
+        return
+    if not remotes:
+        note(f"no node is connected to {which}")
+        return
+    click.echo(wgconfig.render(remotes, style, interface))
+
+
+async def _remotes(tailnet: Session, which: str) -> list[wgconfig.Remote]:
+    """Return the connected nodes; the answers are of one position or newer, whichever replica gives them."""
+    peers = await tailnet.ask("peer", "list")
+    peer = _found(peers, which)
+    since = int(peers.get("position", 0))
+    connections = await tailnet.ask("connection", "list", peer=int(peer["id"]), min_position=since)
+    since = max(since, int(connections.get("position", 0)))
+    nodes = await tailnet.ask("node", "list", min_position=since)
+    by_id = {row["id"]: row for row in nodes.get("nodes", [])}
+    mine = [row for row in connections.get("connections", []) if row.get("peer") == peer["id"]]
+    return [wgconfig.remote_of(row, by_id[row["node"]]) for row in mine if row.get("node") in by_id]
+
+
+async def peer_of(tailnet: Session, which: str) -> Row:
+    """Return a peer's row by its id or name.
+
+    Raises:
+        Failure: there is none (exit 4).
+    """
+    return _found(await tailnet.ask("peer", "list"), which)
+
+
+def _found(reply: Row, which: str) -> Row:
+    wanted = reference(which)
+    rows: list[Row] = reply.get("peers", [])
+    for row in rows:
+        if wanted in (row.get("id"), row.get("name")):
+            return row
+    hint = "netmap wg list"
+    raise Failure(
+        Exit.NOT_FOUND, Trouble("peer.not_found", f"no WireGuard-only peer {which!r}", "peer", hint=hint)
+    )

@@ -1,0 +1,160 @@
+"""`netmap node register-wg-only`, `add-wg-connection`, `remove-wg-connection`, as the user's document has them.
+
+Rule 1: the document's names and flags are an interface, word for word; its examples work as typed.
+Rule 2: lists have commas, with or without spaces, and their flags may repeat.
+"""
+
+import click
+
+from frontends.cli import live
+from frontends.cli.operator import Operator, changing
+from frontends.cli.options import JSON_OBJECT
+from frontends.cli.text import listed, reference
+
+_NODE = click.option(
+    "--node-id", required=True, metavar="NODE", shell_complete=live.nodes, help="The node: id or name."
+)
+_PEER = click.option(
+    "--wg-peer-id",
+    required=True,
+    metavar="PEER",
+    shell_complete=live.peers,
+    help="The WireGuard-only peer: id or name.",
+)
+_V4 = click.option(
+    "--ipv4-masq-addr",
+    default="",
+    metavar="ADDRESS",
+    help="The IPv4 source that the peer expects of the node.",
+)
+_V6 = click.option(
+    "--ipv6-masq-addr",
+    default="",
+    metavar="ADDRESS",
+    help="The IPv6 source that the peer expects of the node.",
+)
+
+
+@click.command("register-wg-only")
+@click.option("--name", required=True, help="Name for people, and in MagicDNS.")
+@click.option(
+    "--user", required=True, metavar="USER", shell_complete=live.users, help="The owner: id or name."
+)
+@click.option("--public-key", required=True, metavar="KEY", help="The peer's WireGuard key, in base64.")
+@click.option(
+    "--allowed-ips",
+    required=True,
+    multiple=True,
+    metavar="PREFIX,…",
+    help="What the peer may route: `0.0.0.0/0,::/0` for an exit node.",
+)
+@click.option(
+    "--endpoints",
+    required=True,
+    multiple=True,
+    metavar="ADDRESS:PORT,…",
+    help="Where it is: `1.2.3.4:51820,[2001:db8::1]:51820`.",
+)
+@click.option(
+    "--extra-config",
+    type=JSON_OBJECT,
+    default=None,
+    metavar="JSON",
+    help="exitNodeDNSResolvers, suggestExitNode, tags, location.",
+)
+@changing
+def register(
+    operator: Operator,
+    *,
+    name: str,
+    user: str,
+    public_key: str,
+    allowed_ips: tuple[str, ...],
+    endpoints: tuple[str, ...],
+    extra_config: dict[str, object] | None,
+) -> None:
+    """Register a WireGuard-only peer; nobody sees it until a connection is added."""
+    from engine.domain.commands import RegisterPeer
+
+    accepted = operator.send(
+        RegisterPeer(
+            name=name,
+            user=reference(user),
+            public_key=public_key,
+            allowed_ips=listed(allowed_ips),
+            endpoints=listed(endpoints),
+            extra_config=extra_config or {},
+        )
+    )
+    following = (
+        f"netmap node add-wg-connection --node-id NODE --wg-peer-id {accepted.id} --ipv4-masq-addr ADDRESS"
+    )
+    operator.done(accepted, {"name": name}, following)
+
+
+@click.command("add-wg-connection")
+@_NODE
+@_PEER
+@_V4
+@_V6
+@changing
+def add(operator: Operator, node_id: str, wg_peer_id: str, ipv4_masq_addr: str, ipv6_masq_addr: str) -> None:
+    """Connect a node to a WireGuard-only peer, with at least one masquerade address."""
+    from engine.domain.commands import AddConnection
+
+    accepted = operator.send(
+        AddConnection(
+            node=reference(node_id),
+            peer=reference(wg_peer_id),
+            ipv4_masq_addr=ipv4_masq_addr,
+            ipv6_masq_addr=ipv6_masq_addr,
+        )
+    )
+    said = {
+        "node": node_id,
+        "peer": wg_peer_id,
+        "ipv4MasqAddr": ipv4_masq_addr,
+        "ipv6MasqAddr": ipv6_masq_addr,
+    }
+    operator.done(accepted, said, f"netmap wg export --peer {wg_peer_id}   # what the far side needs")
+
+
+@click.command("update-wg-connection")
+@_NODE
+@_PEER
+@_V4
+@_V6
+@changing
+def update(
+    operator: Operator, node_id: str, wg_peer_id: str, ipv4_masq_addr: str, ipv6_masq_addr: str
+) -> None:
+    """Replace both masquerade addresses of a connection; one that is not given is taken away."""
+    from engine.domain.commands import UpdateConnection
+
+    accepted = operator.send(
+        UpdateConnection(
+            node=reference(node_id),
+            peer=reference(wg_peer_id),
+            ipv4_masq_addr=ipv4_masq_addr,
+            ipv6_masq_addr=ipv6_masq_addr,
+        )
+    )
+    said = {
+        "node": node_id,
+        "peer": wg_peer_id,
+        "ipv4MasqAddr": ipv4_masq_addr,
+        "ipv6MasqAddr": ipv6_masq_addr,
+    }
+    operator.done(accepted, said, f"netmap wg export --peer {wg_peer_id}   # what the far side needs now")
+
+
+@click.command("remove-wg-connection")
+@_NODE
+@_PEER
+@changing
+def remove(operator: Operator, node_id: str, wg_peer_id: str) -> None:
+    """Disconnect a node from a WireGuard-only peer."""
+    from engine.domain.commands import RemoveConnection
+
+    accepted = operator.send(RemoveConnection(node=reference(node_id), peer=reference(wg_peer_id)))
+    operator.done(accepted, {"node": node_id, "peer": wg_peer_id})

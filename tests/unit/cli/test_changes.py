@@ -1,0 +1,132 @@
+"""What every changing command sends, word by word of the command line."""
+
+from typing import Any
+
+import pytest
+
+from tests.unit.cli.stage import NOW, Stage, accepted, refused
+
+CASES: list[tuple[str, str, dict[str, Any]]] = [
+    ("user create alice --email a@b", "user.create", {"name": "alice", "displayName": "", "email": "a@b"}),
+    (
+        "preauthkey create --user alice --reusable --tags tag:a,tag:b --expiration 24h",
+        "authkey.create",
+        {
+            "user": "alice",
+            "reusable": True,
+            "ephemeral": False,
+            "tags": ["tag:a", "tag:b"],
+            "expiresInSeconds": 86_400,
+        },
+    ),
+    ("preauthkeys expire 3", "authkey.expire", {"key": 3}),
+    ("auth approve abc --user 1", "login.approve", {"login": "abc", "user": 1}),
+    (
+        "auth approve http://127.0.0.1:8080/register/abc -u alice",
+        "login.approve",
+        {"login": "abc", "user": "alice"},
+    ),
+    ("auth reject abc", "login.reject", {"login": "abc"}),
+    ("node expire laptop", "node.expire", {"node": "laptop", "because": "operator"}),
+    ("nodes expire -i 7", "node.expire", {"node": 7, "because": "operator"}),
+    ("node set-expiry 7 --in 1h", "node.set-expiry", {"node": 7, "expiry": NOW + 3_600_000}),
+    ("node set-expiry 7 --never", "node.set-expiry", {"node": 7, "expiry": 0}),
+    ("node rename 7 desk", "node.rename", {"node": 7, "name": "desk"}),
+    ("nodes rename --identifier 7 desk", "node.rename", {"node": 7, "name": "desk"}),
+    ("node delete 7", "node.remove", {"node": 7}),
+    ("node rm -i 7 --force", "node.remove", {"node": 7}),
+    ("node delete 100000001", "peer.remove", {"peer": 100_000_001}),
+    ("wg remove mullvad-exit", "peer.remove", {"peer": "mullvad-exit"}),
+    (
+        "node update-wg-connection --node-id 1 --wg-peer-id exit --ipv6-masq-addr fc00::1",
+        "connection.update",
+        {"node": 1, "peer": "exit", "ipv4MasqAddr": "", "ipv6MasqAddr": "fc00::1"},
+    ),
+    (
+        "connection update --node-id 1 --wg-peer-id exit --ipv4-masq-addr 10.0.0.1",
+        "connection.update",
+        {"node": 1, "peer": "exit", "ipv4MasqAddr": "10.0.0.1", "ipv6MasqAddr": ""},
+    ),
+    ("settings set-domain example.net", "settings.set-domain", {"domain": "example.net"}),
+    (
+        "settings set-pools --nodes-v4 a --nodes-v6 b --peers-v4 c --peers-v6 d",
+        "settings.set-pools",
+        {"nodesV4": "a", "nodesV6": "b", "peersV4": "c", "peersV6": "d"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("line", "name", "body"), CASES, ids=[line for line, _, _ in CASES])
+def test_a_line_becomes_a_command(line: str, name: str, body: dict[str, Any]) -> None:
+    stage = Stage()
+    result = stage.run(*line.split())
+    assert result.exit_code == 0, result.output
+    assert stage.last == (f"netmap.v1.default.cmd.{name}", body)
+    assert "42" in result.output
+
+
+def test_the_reason_the_id_and_the_deadline_are_headers() -> None:
+    stage = Stage()
+    stage.run("user", "create", "alice", "--reason", "new hire", "--id", "hire-1", "--timeout", "2")
+    ((_, body, headers),) = stage.requests
+    assert headers == {
+        "Nats-Msg-Id": "hire-1",
+        "Netmap-Reason": "new hire",
+        "Netmap-Deadline": str(NOW + 2_000),
+    }
+    assert "reason" not in body
+
+
+def test_without_an_id_a_fresh_one_is_sent() -> None:
+    stage = Stage()
+    stage.run("user", "create", "alice")
+    assert stage.requests[0][2]["Nats-Msg-Id"] == "id-1"
+
+
+def test_the_tailnet_is_part_of_the_subject() -> None:
+    stage = Stage()
+    stage.run("user", "create", "alice", "--tailnet", "lab")
+    assert stage.last[0] == "netmap.v1.lab.cmd.user.create"
+
+
+def test_the_table_form_of_a_new_key_is_the_key_alone() -> None:
+    stage = Stage()
+    stage.answers("authkey.create", accepted(1, result={"key": "nmkey-1-secret"}))
+    result = stage.run("preauthkey", "create", "--user", "alice")
+    assert result.stdout == "nmkey-1-secret\n"
+    assert "tailscale up --login-server" in result.stderr
+
+
+def test_a_warning_goes_to_stderr() -> None:
+    stage = Stage()
+    stage.answers("user.create", accepted(1, warnings=("the name looks like a number",)))
+    result = stage.run("user", "create", "alice", "-o", "json")
+    assert "warning: the name looks like a number" in result.stderr
+    assert result.stdout.startswith("{")
+
+
+def test_a_name_that_is_no_node_may_be_a_peer() -> None:
+    stage = Stage()
+    stage.answers("node.remove", refused(404))
+    result = stage.run("node", "delete", "mullvad-exit")
+    assert result.exit_code == 0
+    assert stage.last == ("netmap.v1.default.cmd.peer.remove", {"peer": "mullvad-exit"})
+    assert stage.requests[1][2]["Nats-Msg-Id"] != stage.requests[0][2]["Nats-Msg-Id"]
+
+
+def test_a_name_that_is_neither_node_nor_peer_is_not_found() -> None:
+    stage = Stage()
+    stage.answers("node.remove", refused(404, "node.not_found"))
+    stage.answers("peer.remove", refused(404, "peer.not_found"))
+    result = stage.run("node", "delete", "nobody")
+    assert result.exit_code == 4
+    assert "node.not_found" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "line", ["node rename 7", "node expire", "node expire 1 2", "node set-expiry 1", "node expire -i 1 2"]
+)
+def test_too_few_or_too_many_words_are_a_usage_error(line: str) -> None:
+    stage = Stage()
+    assert stage.run(*line.split()).exit_code == 2
+    assert not stage.requests

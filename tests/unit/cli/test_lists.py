@@ -1,0 +1,196 @@
+"""What is asked, and how answers look in each form."""
+
+import json
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.unit.cli.stage import NOW, Stage, refused
+
+KEY = "nodekey:" + "ab" * 32
+NODES = [
+    {
+        "id": 7,
+        "name": "laptop",
+        "user": 1,
+        "userName": "alice",
+        "ipv4": "100.64.0.1",
+        "ipv6": "fd7a:115c:a1e0:1::1",
+        "nodeKey": KEY,
+        "expiry": NOW + 7_200_000,
+        "expired": False,
+        "presence": {"online": True},
+    }
+]
+PEERS = [
+    {"id": 100_000_001, "name": "mullvad-exit", "user": 1, "publicKey": KEY, "allowedIps": ["0.0.0.0/0"]}
+]
+CONNECTIONS = [
+    {"node": 7, "peer": 100_000_001, "ipv4MasqAddr": "10.64.0.100", "ipv6MasqAddr": "fc00::64"},
+    {"node": 9, "peer": 100_000_001, "ipv4MasqAddr": "10.64.0.101"},
+    {"node": 7, "peer": 100_000_002, "ipv4MasqAddr": "10.64.0.102"},
+]
+
+
+def stage() -> Stage:
+    made = Stage()
+    made.answers("node.list", {"position": 9, "nodes": NODES})
+    made.answers("peer.list", {"position": 8, "peers": PEERS})
+    made.answers("connection.list", {"position": 8, "connections": CONNECTIONS})
+    return made
+
+
+def test_a_table_is_narrow_with_short_keys_and_relative_times() -> None:
+    result = stage().run("node", "ls")
+    head, line = result.stdout.splitlines()
+    assert head.split()[:3] == ["ID", "NAME", "USER"]
+    assert line.split() == [
+        *["7", "laptop", "alice", "100.64.0.1,", "fd7a:115c:a1e0:1::1"],
+        *["nodekey:abababab…", "online", "in", "2", "h"],
+    ]
+    assert len(line) <= 100
+
+
+def test_a_wide_table_is_cut_never_wrapped() -> None:
+    made = Stage()
+    made.answers(
+        "node.list", {"position": 1, "nodes": [{**NODES[0], "name": "n" * 80, "userName": "u" * 80}]}
+    )
+    lines = made.run("node", "list").stdout.splitlines()
+    assert len(lines) == 2
+    assert max(map(len, lines)) == 100
+
+
+def test_json_is_an_array_and_nothing_else_is_on_stdout() -> None:
+    assert json.loads(stage().run("node", "list", "-o", "json").stdout) == NODES
+
+
+def test_json_lines_are_one_for_each_item() -> None:
+    for form in ("jsonl", "json-line"):
+        assert [
+            json.loads(line) for line in stage().run("node", "list", "-o", form).stdout.splitlines()
+        ] == NODES
+
+
+def test_yaml_is_the_same() -> None:
+    assert yaml.safe_load(stage().run("node", "list", "--output", "yaml").stdout) == NODES
+
+
+def test_an_empty_list_says_so_beside_the_data() -> None:
+    made = Stage()
+    made.answers("user.list", {"position": 1, "users": []})
+    result = made.run("user", "list")
+    assert result.stdout == ""
+    assert "netmap user create NAME" in result.stderr
+    assert json.loads(made.run("user", "list", "-o", "json").stdout) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "body"),
+    [
+        ("node list --user alice", "node.list", {"user": "alice"}),
+        ("preauthkey list -u 1", "authkey.list", {"user": 1}),
+        ("node get laptop", "node.get", {"node": "laptop"}),
+        ("connection list --node 7 --peer exit", "connection.list", {"node": 7, "peer": "exit"}),
+        ("auth list", "login.list", {}),
+        ("netmap show --node 7 --at -2h", "netmap.get", {"node": 7, "at": "-2h"}),
+        ("netmap show --node 7 --at 41", "netmap.get", {"node": 7, "at": 41}),
+        (
+            "events list --after 5 --limit 2 --type PeerRegistered",
+            "event.list",
+            {"after": 5, "limit": 2, "types": ["PeerRegistered.v1"]},
+        ),
+        ("settings get", "settings.get", {}),
+    ],
+)
+def test_a_line_becomes_a_question(line: str, name: str, body: dict[str, Any]) -> None:
+    made = Stage()
+    made.answers(name, {"position": 1})
+    result = made.run(*line.split())
+    assert result.exit_code == 0, result.output
+    assert made.last == (f"netmap.v1.default.q.{name}", body)
+
+
+def test_a_host_name_cannot_steer_the_terminal() -> None:
+    made = Stage()
+    made.answers("node.list", {"position": 1, "nodes": [{**NODES[0], "name": "a\x1b[31m\nb"}]})
+    result = made.run("node", "list")
+    assert "\x1b" not in result.stdout
+    assert len(result.stdout.splitlines()) == 2
+
+
+def test_a_peer_is_found_by_its_name() -> None:
+    result = stage().run("wg", "get", "mullvad-exit", "-o", "json")
+    assert json.loads(result.stdout)["id"] == 100_000_001
+
+
+def test_a_peer_that_is_not_there_is_not_found() -> None:
+    result = stage().run("wg", "get", "nothing")
+    assert result.exit_code == 4
+    assert "netmap wg list" in result.stderr
+
+
+def test_an_export_has_a_block_for_each_connected_node() -> None:
+    result = stage().run("wg", "export", "--peer", "mullvad-exit")
+    assert result.stdout == (
+        "[Peer]\n"
+        "# node 7: laptop\n"
+        "PublicKey = q6urq6urq6urq6urq6urq6urq6urq6urq6urq6urq6s=\n"
+        "AllowedIPs = 10.64.0.100/32, fc00::64/128\n"
+    )
+
+
+def test_an_export_can_be_wg_set_lines() -> None:
+    result = stage().run("wg", "export", "--peer", "100000001", "--format", "wg-set", "--interface", "wg7")
+    assert result.stdout == (
+        "wg set wg7 peer q6urq6urq6urq6urq6urq6urq6urq6urq6urq6urq6s= allowed-ips 10.64.0.100/32,fc00::64/128\n"
+    )
+
+
+def test_an_export_reads_nodes_at_least_as_new_as_the_connections() -> None:
+    made = stage()
+    made.run("wg", "export", "mullvad-exit")
+    assert [body.get("minPosition") for _, body, _ in made.requests] == [None, 8, 8]
+
+
+def test_a_netmap_shows_nodes_and_wireguard_only_peers() -> None:
+    made = Stage()
+    peer = {**PEERS[0], "ipv4MasqAddr": "10.64.0.100", "ipv6MasqAddr": ""}
+    made.answers(
+        "netmap.get",
+        {"position": 5, "self": {"id": 8, "name": "desk"}, "peers": NODES, "wireguardOnlyPeers": [peer]},
+    )
+    result = made.run("netmap", "show", "--node", "8")
+    _, node, wireguard = result.stdout.splitlines()
+    assert node.split()[:3] == ["7", "laptop", "node"]
+    assert wireguard.split()[:3] == ["100000001", "mullvad-exit", "WireGuard-only"]
+    assert "10.64.0.100" in wireguard
+    assert "position 5" in result.stderr
+
+
+def test_tail_begins_now_and_goes_on_from_the_last_position() -> None:
+    made = Stage()
+    made.answers("head.get", {"epoch": "e", "position": 5})
+    pages = {
+        5: [{"position": 6, "type": "UserCreated.v1"}],
+        6: [{"position": 9, "type": "PeerRegistered.v1"}],
+        9: [],
+    }
+    made.replies["event.list"] = lambda body: {"position": 9, "events": pages[body["after"]]}
+    result = made.run("events", "tail", "--until-idle", "-o", "json")
+    assert result.exit_code == 0, result.output
+    assert [json.loads(line)["position"] for line in result.stdout.splitlines()] == [6, 9]
+
+
+def test_health_names_who_is_missing() -> None:
+    made = Stage()
+    made.answers("login.list", {"position": 4, "logins": []})
+    made.answers("head.get", refused(503, "query.behind"))
+    result = made.run("health", "-o", "json")
+    assert result.exit_code == 6
+    assert [(row["part"], row["ok"]) for row in json.loads(result.stdout)] == [
+        ("nats", True),
+        ("engine", True),
+        ("projection", False),
+    ]
