@@ -1,0 +1,65 @@
+"""How the nodes that a scope shows differ between two versions; made once, told to all who stand alike.
+
+Rule 1: a change that fits into a patch is a patch, any other is the whole node; a node that went is removed.
+Rule 2: no id stands in two lists: clients lose a peer that one frame both removes and changes.
+Rule 3: the profile of every user that may be new to the viewer comes with the node that brings it.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+import msgspec
+
+from engine.domain.values import NodeId, UserId
+from frontends.control.fragment import Fragment
+from frontends.control.render import patch
+from frontends.wire.codec import fragment
+
+Pairs = dict[NodeId, tuple[Fragment | None, Fragment | None]]
+"""For each node the fragment that the viewer has, and the one that it is to have; None is none."""
+
+
+class Difference:
+    """Pieces of a frame, for any viewer of the scope; each viewer leaves itself out."""
+
+    def __init__(self, pairs: Pairs, users: set[UserId], profile: Callable[[UserId], bytes]) -> None:
+        self._removed: Final[list[NodeId]] = []
+        self._changed: Final[list[tuple[NodeId, msgspec.Raw]]] = []
+        self._patched: Final[list[tuple[NodeId, msgspec.Raw]]] = []
+        for number in sorted(pairs):
+            before, after = pairs[number]
+            if after is None:
+                self._removed.append(number)
+                continue
+            if before is None or before.node.user != after.node.user:
+                users.add(UserId(after.node.user))
+            self._add(number, before, after)
+        self.profiles: Final = tuple(msgspec.Raw(profile(user)) for user in sorted(users) if profile(user))
+
+    def _add(self, number: NodeId, before: Fragment | None, after: Fragment) -> None:
+        if before is not None and before.data == after.data:
+            return
+        change = None if before is None else patch(before.node, after.node)
+        if change is None:
+            self._changed.append((number, msgspec.Raw(after.data)))
+        else:
+            self._patched.append((number, fragment(change)))
+
+    def __bool__(self) -> bool:
+        return bool(self._removed or self._changed or self._patched or self.profiles)
+
+    def removed(self, viewer: NodeId) -> Sequence[NodeId]:
+        """Return the nodes that went, without the viewer."""
+        return [number for number in self._removed if number != viewer]
+
+    def changed(self, viewer: NodeId) -> Sequence[msgspec.Raw]:
+        """Return the nodes that came or changed as a whole, without the viewer, sorted by id."""
+        return list(_others(self._changed, viewer))
+
+    def patched(self, viewer: NodeId) -> Sequence[msgspec.Raw]:
+        """Return the patches, without the viewer's."""
+        return list(_others(self._patched, viewer))
+
+
+def _others(found: list[tuple[NodeId, msgspec.Raw]], viewer: NodeId) -> Iterator[msgspec.Raw]:
+    return (raw for number, raw in found if number != viewer)

@@ -1,0 +1,198 @@
+"""Keeps the replica at the log's head: subscribe, fetch a snapshot, drop what is old, follow; a gap starts again.
+
+Rule 1: the subscription is made before the snapshot is asked for, so nothing falls between the two.
+Rule 2: a delta that does not follow is a gap: one snapshot is fetched, then the delta is judged once more.
+Rule 3: news is a delta or bookmark at or after our own position. Without any, age grows: `STALE`, then `UNREADY`
+        (no new sessions), then `FENCED` (no sessions at all): clients keep their last netmap and try elsewhere (F3).
+Rule 4: a map session starts at a version that is not below the log's head when its request came (F4): `current`.
+Rule 5: an undecodable delta stops the follower until a snapshot that it understands replaces everything (F7).
+"""
+
+import asyncio
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Final
+
+import msgspec
+import structlog
+
+from engine.contracts import subjects
+from engine.contracts.chunks import MAX_CHUNKS, BadSnapshot, assemble
+from engine.contracts.netmap import Delta, Snapshot, SnapshotChunk, Verdict
+from engine.contracts.queries import HeadReply, Query
+from engine.contracts.requests import ERROR_CODE
+from engine.domain.values import Epoch, Position, TailnetName
+from engine.ports import Bus, Clock, Fault, Message
+from frontends.control.replica import Replica, Touched
+
+STALE_SECONDS: Final = 3.0
+UNREADY_SECONDS: Final = 10.0
+FENCED_SECONDS: Final = 30.0
+"""Invariant F3: bookmarks come every second."""
+SNAPSHOT_SECONDS: Final = 10.0
+"""How long one chunk may take: the first waits for a projection to encode a whole tailnet."""
+RETRY_SECONDS: Final = 0.5
+HEAD_SECONDS: Final = 1.0
+"""How long the engine has to say where the log's head is; it answers from memory."""
+REACH_SECONDS: Final = 2.0
+"""How long a new session waits for the replica to get there (F4)."""
+
+_log = structlog.get_logger(__name__)
+_DELTA: Final = msgspec.json.Decoder(Delta)
+_CHUNK: Final = msgspec.json.Decoder(SnapshotChunk)
+_HEAD: Final = msgspec.json.Decoder(HeadReply)
+
+
+class Age(IntEnum):
+    """How old the replica's news are."""
+
+    FRESH = 0
+    STALE = 1
+    UNREADY = 2
+    FENCED = 3
+
+
+class Follower:
+    """Feeds a replica; `on_change` hears which keys changed, `on_reset` that another history has begun."""
+
+    def __init__(self, bus: Bus, clock: Clock, tailnet: TailnetName, frontend: str, replica: Replica) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._tailnet = tailnet
+        self._replica = replica
+        self._head = _Head(bus, subjects.registration(tailnet, frontend, "head"))
+        self._news: float | None = None
+        self._moved = asyncio.Event()
+        self.on_change: Callable[[Touched], None] = lambda _: None
+        self.on_reset: Callable[[], None] = lambda: None
+
+    def age(self) -> Age:
+        """Return how old the news are; before the first snapshot there are none."""
+        if self._news is None or not self._replica.loaded:
+            return Age.UNREADY
+        seconds = self._clock.monotonic() - self._news
+        if seconds < STALE_SECONDS:
+            return Age.FRESH
+        if seconds < UNREADY_SECONDS:
+            return Age.STALE
+        return Age.UNREADY if seconds < FENCED_SECONDS else Age.FENCED
+
+    async def run(self) -> None:
+        """Follow until cancelled or the bus closes."""
+        messages = await self._bus.subscribe(subjects.map_delta(self._tailnet))
+        await self._resync()
+        async for message in messages:
+            await self._on(message)
+
+    async def _on(self, message: Message) -> None:
+        try:
+            delta = _DELTA.decode(message.data)
+        except msgspec.MsgspecError:
+            _log.error("a netmap delta cannot be read", octets=len(message.data))
+            self._news = None
+            await self._resync()
+            return
+        if self._apply(delta) is Verdict.RESYNC:
+            await self._resync()
+            self._apply(delta)
+
+    def _apply(self, delta: Delta) -> Verdict:
+        verdict, touched = self._replica.receive(delta)
+        if verdict is not Verdict.RESYNC and delta.cur >= self._replica.position:
+            self._news = self._clock.monotonic()
+        if verdict is Verdict.APPLY:
+            self._advance(touched)
+        return verdict
+
+    def _advance(self, touched: Touched) -> None:
+        self._moved.set()
+        self._moved = asyncio.Event()
+        if touched:
+            self.on_change(touched)
+
+    async def _resync(self) -> None:
+        """Fetch and load a snapshot, however long that takes."""
+        while (snapshot := await self._try_fetch()) is None:
+            pass
+        other = self._replica.loaded and snapshot.epoch != self._replica.epoch
+        touched = self._replica.load(snapshot)
+        self._news = self._clock.monotonic()
+        _log.info("loaded a snapshot", epoch=snapshot.epoch, position=snapshot.position)
+        if other:
+            self.on_reset()
+        self._advance(touched)
+
+    async def _try_fetch(self) -> Snapshot | None:
+        """Return a snapshot, or None after a pause."""
+        try:
+            first = await self._chunk(Query())
+            count = min(first.count, MAX_CHUNKS)
+            rest = [await self._chunk(Query(chunk=n, snapshot=first.id)) for n in range(1, count)]
+            return assemble([first, *rest])
+        except (Fault, BadSnapshot, msgspec.MsgspecError) as problem:
+            _log.warning("no snapshot yet", problem=type(problem).__name__)
+            await asyncio.sleep(RETRY_SECONDS)
+            return None
+
+    async def _chunk(self, query: Query) -> SnapshotChunk:
+        subject = subjects.query(self._tailnet, "snapshot", "get")
+        reply = await self._bus.request(subject, msgspec.json.encode(query), timeout=SNAPSHOT_SECONDS)
+        if ERROR_CODE in reply.headers:
+            raise BadSnapshot("the projection has none to give")
+        return _CHUNK.decode(reply.data)
+
+    async def reach(self, epoch: Epoch, position: Position, seconds: float = REACH_SECONDS) -> bool:
+        """Wait until the replica is at the position or later; return whether it came."""
+        try:
+            async with asyncio.timeout(seconds):
+                while (self._replica.epoch, self._replica.position >= position) != (epoch, True):
+                    await self._moved.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def current(self) -> bool:
+        """Return whether a map session that was asked for just now may start (rule 4).
+
+        If the engine says nothing, the replica counts as current while its news are fresh: the log can only grow
+        through the engine.
+        """
+        if self.age() >= Age.UNREADY:
+            return False
+        try:
+            head = await self._head.ask()
+        except Fault:
+            return self.age() is Age.FRESH
+        return await self.reach(Epoch(head.epoch), Position(head.position))
+
+
+class _Head:
+    """Asks the engine where the log's head is; those who come while it is being asked share the next question."""
+
+    def __init__(self, bus: Bus, subject: str) -> None:
+        self._bus = bus
+        self._subject = subject
+        self._asking: asyncio.Task[HeadReply] | None = None
+        self._next: asyncio.Task[HeadReply] | None = None
+
+    async def ask(self) -> HeadReply:
+        """Return a head that was read after this call began.
+
+        Raises:
+            Fault: the engine does not say.
+        """
+        if self._next is None:
+            self._next = asyncio.create_task(self._after(self._asking))
+        return await asyncio.shield(self._next)
+
+    async def _after(self, before: "asyncio.Task[HeadReply] | None") -> HeadReply:
+        if before is not None:
+            await asyncio.wait([before])
+        self._asking, self._next = self._next, None
+        reply = await self._bus.request(self._subject, b"{}", timeout=HEAD_SECONDS)
+        if ERROR_CODE in reply.headers:
+            raise Fault("the engine does not say where the head is")
+        try:
+            return _HEAD.decode(reply.data)
+        except msgspec.MsgspecError as error:
+            raise Fault("the engine's head cannot be read") from error

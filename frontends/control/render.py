@@ -1,0 +1,193 @@
+"""From the tailnet's objects to `tailcfg.Node`: as oneself, as a peer, as a WireGuard-only peer; and patches.
+
+Rule 1: what a patch can change is always there (`Endpoints: []`, `Online`, the zero disco key): a field left out
+        leaves the client with the old value.
+Rule 2: soft state is told to peers only: a self node that changed with every endpoint would make its client rebuild
+        everything.
+Rule 3: below a capability version that can jail or translate, a WireGuard-only peer is withheld or cut down.
+"""
+
+import ipaddress
+from typing import Any, Final
+
+import msgspec
+
+from engine.contracts.netmap import ConnectionExtra, NodeObject, WireGuardPeerObject
+from engine.contracts.soft import SoftFact
+from engine.domain.values import Millis, UserId
+from frontends.control.profiles import TAGGED, WIREGUARD
+from frontends.control.rules import class_capability
+from frontends.wire import capver, timetext
+from frontends.wire.codec import fragment
+from frontends.wire.keytext import ZERO_TEXT, Kind
+from frontends.wire.tailcfg.derp import legacy
+from frontends.wire.tailcfg.dns import Resolver
+from frontends.wire.tailcfg.hostinfo import Hostinfo, Location
+from frontends.wire.tailcfg.node import PATCH_FIELD, TRAVEL, CapMap, Node, PeerChange, Travel
+
+SELF_CAPABILITIES: Final[CapMap] = {
+    "https://tailscale.com/cap/file-sharing": None,
+    "https://tailscale.com/cap/ssh": None,
+    "https://tailscale.com/cap/is-admin": None,
+    "default-auto-update": (False,),
+}
+"""What every node may do (control-protocol §6.3); names from tailscale tailcfg/nodecap, v1.102.3."""
+SUGGEST_EXIT_NODE: Final = "suggest-exit-node"
+_DEFAULTS: Final = frozenset({"0.0.0.0/0", "::/0"})
+_NO_DISCO: Final = ZERO_TEXT[Kind.DISCO]
+_CLEARED: Final[dict[str, Any]] = {
+    "endpoints": (),
+    "cap_map": {},
+    "key_signature": "",
+    "key_expiry": timetext.ZERO_TIME,
+    "last_seen": timetext.ZERO_TIME,
+    "disco_key": _NO_DISCO,
+    "online": False,
+}
+"""How `PeerChange` says none; what is not here cannot be cleared."""
+_PATCHED: Final = tuple((name, PATCH_FIELD[name]) for name, how in TRAVEL.items() if how is Travel.AS_PATCH)
+_WHOLE: Final = tuple(name for name, how in TRAVEL.items() if how is not Travel.AS_PATCH)
+
+
+def user_of(node: NodeObject) -> UserId:
+    """Return whose node it is on the wire."""
+    return TAGGED.id if node.tags else node.user
+
+
+def self_node(node: NodeObject, base: str) -> Node:
+    """Return the node as its own client gets it; an expired one has a time of expiry in the past."""
+    return Node(
+        id=node.id,
+        stable_id=node.stable_id,
+        name=_fqdn(node.name, base),
+        user=user_of(node),
+        key=node.node_key,
+        machine=node.machine_key,
+        addresses=_addresses(node),
+        allowed_ips=_addresses(node),
+        hostinfo=_host_in_log(node),
+        created=timetext.show(node.created),
+        key_expiry=_expiry(node),
+        expired=node.expired,
+        cap=node.capver,
+        tags=node.tags or None,
+        machine_authorized=True,
+        cap_map=SELF_CAPABILITIES,
+    )
+
+
+def peer_node(node: NodeObject, fact: SoftFact | None, base: str) -> Node:
+    """Return the node as everybody else gets it who may see it."""
+    online = fact is not None and fact.online
+    known = fact or SoftFact(node=node.id, origin="", generation=0, sequence=0)
+    return Node(
+        id=node.id,
+        stable_id=node.stable_id,
+        name=_fqdn(node.name, base),
+        user=user_of(node),
+        key=node.node_key,
+        disco_key=known.disco_key or _NO_DISCO,
+        addresses=_addresses(node),
+        allowed_ips=_addresses(node),
+        endpoints=known.endpoints,
+        derp=legacy(known.home_derp),
+        home_derp=known.home_derp,
+        hostinfo=known.hostinfo if len(bytes(known.hostinfo)) > len("{}") else _host_in_log(node),
+        created=timetext.show(node.created),
+        key_expiry=_expiry(node),
+        expired=node.expired,
+        cap=known.capver or node.capver,
+        tags=node.tags or None,
+        online=online,
+        last_seen=None if online else timetext.show_or_leave_out(known.last_seen),
+        machine_authorized=True,
+        cap_map={} if node.expired else {class_capability(node.class_id): None},
+    )
+
+
+def wireguard_node(
+    peer: WireGuardPeerObject, connection: ConnectionExtra, base: str, version: int
+) -> Node | None:
+    """Return a WireGuard-only peer as one connected node gets it; None if its client must not have it (rule 3)."""
+    if version < capver.WIREGUARD_ONLY or version < capver.JAILED:
+        return None
+    translates = version >= capver.MASQUERADE_V6
+    own = tuple(_prefix(address) for address in (peer.ipv4, peer.ipv6) if address)
+    routes = tuple(
+        prefix
+        for prefix in dict.fromkeys(_prefix(text) for text in peer.allowed_ips)
+        if prefix not in own and (translates or prefix in _DEFAULTS or ":" not in prefix)
+    )
+    extra = peer.extra
+    return Node(
+        id=peer.id,
+        stable_id=peer.stable_id,
+        name=_fqdn(peer.name, base),
+        user=WIREGUARD.id,
+        key=peer.public_key,
+        addresses=own,
+        allowed_ips=own + routes,
+        primary_routes=tuple(prefix for prefix in routes if prefix not in _DEFAULTS) or None,
+        endpoints=peer.endpoints,
+        hostinfo=_host_of_peer(peer),
+        created=timetext.show(peer.created),
+        tags=extra.tags or None,
+        online=True,
+        machine_authorized=True,
+        cap_map={SUGGEST_EXIT_NODE: None} if extra.suggest_exit_node else {},
+        self_node_v4_masq_addr_for_this_peer=_address(connection.ipv4_masq),
+        self_node_v6_masq_addr_for_this_peer=_address(connection.ipv6_masq) if translates else None,
+        is_wireguard_only=True,
+        is_jailed=True,
+        exit_node_dns_resolvers=tuple(Resolver(addr=a) for a in extra.exit_node_dns_resolvers) or None,
+    )
+
+
+def patch(before: Node, after: Node) -> PeerChange | None:
+    """Return the change as a patch, or None if it needs the whole node."""
+    if any(getattr(before, name) != getattr(after, name) for name in _WHOLE):
+        return None
+    changed: dict[str, Any] = {}
+    for name, field in _PATCHED:
+        value = getattr(after, name)
+        if value == getattr(before, name) or name == "derp":  # the text goes with the number
+            continue
+        if not value and value != _CLEARED.get(field):
+            if field not in _CLEARED:
+                return None
+            value = _CLEARED[field]
+        changed[field] = value
+    return PeerChange(node_id=after.id, **changed)
+
+
+def _fqdn(name: str, base: str) -> str:
+    return f"{name}.{base}."
+
+
+def _addresses(node: NodeObject) -> tuple[str, ...]:
+    return tuple(_prefix(address) for address in (node.ipv4, node.ipv6) if address)
+
+
+def _prefix(text: str) -> str:
+    """Return an address or prefix as a prefix with its host bits zero."""
+    return str(ipaddress.ip_network(text, strict=False))
+
+
+def _address(text: str) -> str | None:
+    """Return the bare address of a masquerade address, with or without its /32 or /128."""
+    return text.partition("/")[0] or None
+
+
+def _expiry(node: NodeObject) -> str | None:
+    """Return the time of expiry; a node that expired for another reason has been expired since it was made."""
+    return timetext.show_or_leave_out(node.expiry or (node.created if node.expired else Millis(0)))
+
+
+def _host_in_log(node: NodeObject) -> msgspec.Raw:
+    return fragment(Hostinfo(os=node.os or None, hostname=node.hostname or node.name))
+
+
+def _host_of_peer(peer: WireGuardPeerObject) -> msgspec.Raw:
+    place = peer.extra.location
+    location = None if place is None else Location(**msgspec.structs.asdict(place))
+    return fragment(Hostinfo(hostname=peer.name, location=location))

@@ -1,0 +1,151 @@
+"""One map session: what its client holds, and what it must be told to hold what it may hold now; pure.
+
+Rule 1: a session remembers one `Standing`: references to what many share. It never queues (reliability §5.3).
+Rule 2: what is sent is the difference between what the client holds and what it is entitled to now; nothing in
+        between ever existed (S1). Each frame leaves the client exactly there.
+Rule 3: a session whose difference can no longer be told, or whose node is gone or has another key, ends: its client
+        comes back and gets everything.
+Rule 4: every frame but the keep-alive has `ControlTime`: without it some clients take short frames for keep-alives.
+Rule 5: nobody is told that it has no peers by an empty list: peers that went are removed by id (S6).
+"""
+
+from enum import Enum
+from typing import Final
+
+import msgspec
+
+from engine.domain.values import NodeId
+from frontends.control.difference import Difference
+from frontends.control.fragment import Fragment
+from frontends.control.peerlist import PeerLists
+from frontends.control.profiles import WIREGUARD
+from frontends.control.view import Standing, View
+from frontends.wire.codec import encode
+from frontends.wire.tailcfg.map import Debug, MapResponse
+
+
+class End(Enum):
+    """Why a session has nothing more to say."""
+
+    GONE = "the node is gone, or has another key"
+    TOO_OLD = "what the client holds is no longer known"
+
+
+class Whole(msgspec.Struct, frozen=True):
+    """A first frame: JSON before the list of peers, the list in compressed pieces, and JSON after it."""
+
+    head: bytes
+    peers: tuple[bytes, ...]
+    tail: bytes
+
+
+class Session:
+    """What one client holds; `told` is None before its first frame."""
+
+    __slots__ = ("capver", "node", "told")
+
+    def __init__(self, node: NodeId, capver: int) -> None:
+        self.node: Final = node
+        self.capver: Final = capver
+        self.told: Standing | None = None
+
+    def first(self, view: View, lists: PeerLists, time: str) -> Whole | End:
+        """Return everything that the node may know."""
+        now = view.standing(self.node, self.capver)
+        if now is None:
+            return End.GONE
+        self.told = now
+        pieces = lists.pieces(now.scope, self.node)
+        extras = b",".join(extra.data for extra in now.extras)
+        head = _with_filters(encode(_everything(view, now, time)), now.filters)
+        if not pieces and not extras:
+            return Whole(head, (), b"")
+        comma = b"," if pieces and extras else b""
+        return Whole(head[:-1] + b',"Peers":[', pieces, comma + extras + b"]}")
+
+    def next(self, view: View, time: str) -> bytes | End | None:
+        """Return the JSON of the frame that brings the client from what it holds to now; None if it is there."""
+        before = self.told
+        now = view.standing(self.node, self.capver)
+        if before is None or now is None or now.key != before.key:
+            return End.GONE
+        if now.version == before.version and now == before:
+            return None
+        difference = view.between(before, now)
+        if difference is None:
+            return End.TOO_OLD
+        self.told = now
+        response = _response(before, now, difference, time)
+        if response is None:
+            return None
+        text = encode(response)
+        return text if before.filters == now.filters else _with_filters(text, now.filters)
+
+
+def _everything(view: View, now: Standing, time: str) -> MapResponse:
+    profiles = {profile: None for user in sorted(view.users_of(now.scope)) if (profile := view.profile(user))}
+    profiles |= {profile: None for profile in (now.profile, _wireguard(now)) if profile}
+    return MapResponse(
+        node=msgspec.Raw(now.me),
+        derp_map=now.common.derp,
+        dns_config=now.common.dns,
+        domain=now.common.domain,
+        user_profiles=tuple(msgspec.Raw(profile) for profile in profiles),
+        collect_services=False,
+        control_time=time,
+        debug=Debug(disable_log_tail=True),
+    )
+
+
+def _response(before: Standing, now: Standing, difference: Difference, time: str) -> MapResponse | None:
+    removed = [*difference.removed(now.node), *_extras_gone(before, now)]
+    changed = [*difference.changed(now.node), *_extras_changed(before, now)]
+    patched = difference.patched(now.node)
+    profiles = list(difference.profiles)
+    if now.profile and now.profile != before.profile:
+        profiles.append(msgspec.Raw(now.profile))
+    if now.extras and not before.extras:
+        profiles.append(msgspec.Raw(WIREGUARD.data))
+    me = None if now.me == before.me else msgspec.Raw(now.me)
+    common, old = now.common, before.common
+    if not (
+        removed or changed or patched or profiles or me or common != old or now.filters != before.filters
+    ):
+        return None
+    return MapResponse(
+        node=me,
+        derp_map=None if bytes(common.derp) == bytes(old.derp) else common.derp,
+        dns_config=None if bytes(common.dns) == bytes(old.dns) else common.dns,
+        domain="" if common.domain == old.domain else common.domain,
+        peers_removed=tuple(removed) or None,
+        peers_changed=tuple(changed) or None,
+        peers_changed_patch=tuple(patched) or None,
+        user_profiles=tuple(profiles) or None,
+        control_time=time,
+    )
+
+
+def _with_filters(text: bytes, filters: bytes) -> bytes:
+    return text[:-1] + b',"PacketFilters":' + filters + b"}"
+
+
+def _wireguard(now: Standing) -> bytes:
+    return WIREGUARD.data if now.extras else b""
+
+
+def _extras_gone(before: Standing, now: Standing) -> list[NodeId]:
+    if before.extras is now.extras:
+        return []
+    kept = {extra.node.id for extra in now.extras}
+    return [NodeId(extra.node.id) for extra in before.extras if extra.node.id not in kept]
+
+
+def _extras_changed(before: Standing, now: Standing) -> list[msgspec.Raw]:
+    if before.extras is now.extras:
+        return []
+    held: dict[int, Fragment] = {extra.node.id: extra for extra in before.extras}
+    return [
+        msgspec.Raw(extra.data)
+        for extra in now.extras
+        if extra.node.id not in held or held[extra.node.id].data != extra.data
+    ]

@@ -1,0 +1,315 @@
+"""The replica as viewers may see it: which nodes, in what words, and what differs between two moments; pure.
+
+    netmap(node) = self + the nodes whose class its class sees, without itself + its WireGuard-only peers
+
+Rule 1: a `Standing` is all that a node is entitled to at one version, by reference to what others share. What a
+        client has to be told is the difference of two standings (`between`), never a list of events.
+Rule 2: a node's fragment is the same for all who see it and encoded once per change; a class only chooses.
+Rule 3: a node whose key has expired stands alone: it is told that, and nothing of anybody else.
+Rule 4: a WireGuard-only peer is reached through the viewer's own extras object and in no other way.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, NamedTuple
+from weakref import WeakValueDictionary
+
+from engine.contracts.netmap import (
+    TAILNET_KEY,
+    ClassObject,
+    ExtrasObject,
+    NodeObject,
+    TailnetObject,
+    UserObject,
+    WireGuardPeerObject,
+)
+from engine.domain.values import NodeId, NodeKey, UserId
+from frontends.control import rules
+from frontends.control.common import Common, common_of
+from frontends.control.difference import Difference, Pairs
+from frontends.control.fragment import Fragment
+from frontends.control.journal import Journal, Shown, Step
+from frontends.control.profiles import TAGGED, WIREGUARD, encode_profile
+from frontends.control.render import peer_node, self_node, user_of, wireguard_node
+from frontends.control.replica import Replica, Touched
+from frontends.wire import capver
+
+_GATES: Final = (capver.WIREGUARD_ONLY, capver.JAILED, capver.MASQUERADE_V6, capver.FILTER_BY_CAP)
+"""Capability versions between which a standing reads differently."""
+
+
+class Scope:
+    """The classes whose nodes somebody sees; equal scopes are one object."""
+
+    __slots__ = ("__weakref__", "classes")
+
+    def __init__(self, classes: frozenset[str]) -> None:
+        self.classes: Final = classes
+
+
+class Standing(NamedTuple):
+    """What one node is entitled to at one version."""
+
+    version: int
+    node: NodeId
+    key: NodeKey
+    scope: Scope
+    me: bytes
+    """Its own `tailcfg.Node`."""
+    filters: bytes
+    """The value of `PacketFilters`."""
+    extras: tuple[Fragment, ...]
+    """Its WireGuard-only peers, sorted by id."""
+    profile: bytes
+    """The profile of its own user."""
+    common: Common
+
+
+class _Own(NamedTuple):
+    """The part of a standing that is the node's own, for one kind of client."""
+
+    membership: int
+    me: bytes
+    filters: bytes
+    extras: tuple[Fragment, ...]
+
+
+class View:
+    """What a replica's nodes may see; `update` follows the replica, everything else reads."""
+
+    def __init__(self, replica: Replica) -> None:
+        self.journal: Final = Journal()
+        self.members: Final[dict[str, dict[NodeId, Fragment]]] = {}
+        """The nodes of each class that has any."""
+        self.shown: Final[dict[NodeId, Shown]] = {}
+        self._replica: Final = replica
+        self._common: Common | None = None
+        self._base = ""
+        self._alone: Final = Scope(frozenset())
+        self._scopes: Final[WeakValueDictionary[frozenset[str], Scope]] = WeakValueDictionary()
+        self._scope_of: Final[dict[str, Scope]] = {}
+        self._own: Final[dict[NodeId, dict[int, _Own]]] = {}
+        self._wearers: Final[dict[str, set[NodeId]]] = {}
+        """For each WireGuard-only peer's key, the nodes that were rendered with it."""
+        self._users: Final[dict[UserId, tuple[int, bytes]]] = {}
+        """Profiles, and the version at which each last changed."""
+        self._sources: Final[dict[tuple[str, ...], bytes]] = {}
+        self._membership = 0
+        """Grows whenever an address list could read differently."""
+        self._differences: Final[dict[tuple[int, Scope, Scope], Difference | None]] = {}
+
+    @property
+    def version(self) -> int:
+        """The number of the newest version."""
+        return self.journal.version
+
+    def update(self, touched: Touched) -> list[Step]:
+        """Take over what the replica says of the touched keys; return how nodes are shown differently."""
+        numbers = {NodeId(int(key[5:])) for key in touched if key.startswith("node/")}
+        if TAILNET_KEY in touched:
+            numbers |= self._on_tailnet()
+        steps = [step for number in numbers if (step := self._step(number)) is not None]
+        self.journal.add(steps)
+        self._differences.clear()
+        self._forget_own(touched, numbers)
+        for key in touched:
+            if key.startswith("user/"):
+                self._on_user(UserId(int(key[5:])))
+        for step in steps:
+            self._place(step)
+        return steps
+
+    def forget(self) -> None:
+        """Take it that another history has begun: nobody's standing can be continued."""
+        self.journal.forget()
+        self._differences.clear()
+
+    def _on_tailnet(self) -> set[NodeId]:
+        value = self._replica.get(TAILNET_KEY)
+        tailnet = value if isinstance(value, TailnetObject) else None
+        base = "" if tailnet is None else tailnet.base_domain
+        self._common = None if tailnet is None else common_of(tailnet)
+        self._own.clear()
+        if base == self._base:
+            return set()
+        self._base = base
+        return {node.id for node in self._replica.nodes()}
+
+    def _on_user(self, number: UserId) -> None:
+        value = self._replica.get(f"user/{number}")
+        if isinstance(value, UserObject):
+            self._users[number] = (self.version, encode_profile(value))
+        else:
+            self._users.pop(number, None)
+
+    def _step(self, number: NodeId) -> Step | None:
+        before, node = self.shown.get(number), self._replica.node(number)
+        if node is None:
+            return None if before is None else Step(number, before, None)
+        fragment = Fragment(peer_node(node, self._replica.fact(number), self._base))
+        if before is not None and before.class_id == node.class_id and before.fragment.data == fragment.data:
+            return None
+        return Step(number, before, Shown(node.class_id, fragment))
+
+    def _place(self, step: Step) -> None:
+        before, after = step.before, step.after
+        if before is not None and (after is None or after.class_id != before.class_id):
+            members = self.members[before.class_id]
+            del members[step.node]
+            if not members:
+                del self.members[before.class_id]
+        if after is None:
+            del self.shown[step.node]
+        else:
+            self.members.setdefault(after.class_id, {})[step.node] = after.fragment
+            self.shown[step.node] = after
+        if _sources_of(before) != _sources_of(after):
+            self._membership += 1
+            self._sources.clear()
+
+    def _forget_own(self, touched: Touched, numbers: Iterable[NodeId]) -> None:
+        stale = set(numbers)
+        classes = {key[6:] for key in touched if key.startswith("class/")}
+        for name in classes:
+            self._scope_of.pop(name, None)
+            stale |= self.members.get(name, {}).keys()
+        for key in touched:
+            if key.startswith("extras/"):
+                stale.add(NodeId(int(key[7:])))
+            elif key.startswith("peer/"):
+                stale |= self._wearers.pop(key, set())
+        for number in stale:
+            self._own.pop(number, None)
+
+    # Standings -------------------------------------------------------------------------------------------------
+
+    def standing(self, number: NodeId, version: int) -> Standing | None:
+        """Return what a node is entitled to now, for a client of this capability version; None if it is gone.
+
+        Nobody stands before the tailnet's own object is there.
+        """
+        node = self._replica.node(number)
+        if node is None or self._common is None:
+            return None
+        own = self._own_of(node, version)
+        return Standing(
+            version=self.version,
+            node=number,
+            key=node.node_key,
+            scope=self._scope(node),
+            me=own.me,
+            filters=own.filters,
+            extras=own.extras,
+            profile=self.profile(user_of(node)),
+            common=self._common,
+        )
+
+    def _scope(self, node: NodeObject) -> Scope:
+        if node.expired:
+            return self._alone
+        scope = self._scope_of.get(node.class_id)
+        if scope is None:
+            value = self._replica.get(f"class/{node.class_id}")
+            classes = frozenset(value.sees if isinstance(value, ClassObject) else ())
+            scope = self._scopes.get(classes) or Scope(classes)
+            self._scopes[classes] = self._scope_of[node.class_id] = scope
+        return scope
+
+    def _own_of(self, node: NodeObject, version: int) -> _Own:
+        named = version >= capver.FILTER_BY_CAP
+        known = self._own.setdefault(node.id, {})
+        gates = sum(version >= gate for gate in _GATES)
+        own = known.get(gates)
+        if own is not None and (named or own.membership == self._membership):
+            return own
+        value = self._replica.get(f"class/{node.class_id}")
+        wanted = value.rules if isinstance(value, ClassObject) and not node.expired else ()
+        filters = rules.by_name(wanted, node) if named else rules.by_address(wanted, node, self._addresses)
+        own = known[gates] = _Own(
+            self._membership,
+            Fragment(self_node(node, self._base)).data,
+            filters,
+            () if node.expired else tuple(self._extras(node, version)),
+        )
+        return own
+
+    def _extras(self, node: NodeObject, version: int) -> Iterator[Fragment]:
+        extras = self._replica.get(f"extras/{node.id}")
+        if not isinstance(extras, ExtrasObject):
+            return
+        for connection in sorted(extras.connections, key=lambda connection: connection.peer):
+            key = f"peer/{connection.peer}"
+            self._wearers.setdefault(key, set()).add(node.id)
+            peer = self._replica.get(key)
+            if not isinstance(peer, WireGuardPeerObject):
+                continue
+            rendered = wireguard_node(peer, connection, self._base, version)
+            if rendered is not None:
+                yield Fragment(rendered)
+
+    def _addresses(self, classes: tuple[str, ...]) -> bytes:
+        """Return the addresses of these classes' nodes as a JSON list."""
+        found = self._sources.get(classes)
+        if found is None:
+            nodes = {n: f.node for name in classes for n, f in self.members.get(name, {}).items()}
+            found = self._sources[classes] = rules.address_list(nodes[n] for n in sorted(nodes))
+        return found
+
+    # Differences -----------------------------------------------------------------------------------------------
+
+    def profile(self, user: UserId) -> bytes:
+        """Return a user's profile in its wire form; empty if nothing is known of the user."""
+        if user == TAGGED.id:
+            return TAGGED.data
+        if user == WIREGUARD.id:
+            return WIREGUARD.data
+        return self._users.get(user, (0, b""))[1]
+
+    def between(self, before: Standing, now: Standing) -> Difference | None:
+        """Return how the peers of the scope differ, extras aside; None if it can no longer be told.
+
+        The result is shared: it may speak of the viewer itself, which the frame leaves out.
+        """
+        key = (before.version, before.scope, now.scope)
+        if key not in self._differences:
+            self._differences[key] = self._between(before.version, before.scope, now.scope)
+        return self._differences[key]
+
+    def _between(self, version: int, old: Scope, new: Scope) -> Difference | None:
+        merged = self.journal.since(version)
+        if merged is None:
+            return None
+        pairs: Pairs = {}
+        for number, (before, after) in merged.items():
+            was = before.fragment if before is not None and before.class_id in old.classes else None
+            now = after.fragment if after is not None and after.class_id in new.classes else None
+            if was is not now:
+                pairs[number] = (was, now)
+        if old is not new:
+            for name in new.classes - old.classes:
+                pairs |= {n: (None, f) for n, f in self.members.get(name, {}).items() if n not in merged}
+            for name in old.classes - new.classes:
+                pairs |= {n: (f, None) for n, f in self.members.get(name, {}).items() if n not in merged}
+        return Difference(pairs, self._changed_profiles(version, new), self.profile)
+
+    def _changed_profiles(self, version: int, scope: Scope) -> set[UserId]:
+        changed = {user for user, (since, _) in self._users.items() if since > version}
+        return changed & self.users_of(scope) if changed else changed
+
+    def users_of(self, scope: Scope) -> set[UserId]:
+        """Return the users of all nodes in a scope."""
+        found: set[UserId] = set()
+        for name in scope.classes:
+            found |= {UserId(fragment.node.user) for fragment in self.members.get(name, {}).values()}
+        return found
+
+    def peers_of(self, scope: Scope) -> Mapping[NodeId, Fragment]:
+        """Return the nodes in a scope, sorted by id."""
+        found = {n: f for name in scope.classes for n, f in self.members.get(name, {}).items()}
+        return {number: found[number] for number in sorted(found)}
+
+
+def _sources_of(shown: Shown | None) -> tuple[str, list[str], bool] | None:
+    if shown is None:
+        return None
+    node = shown.fragment.node
+    return shown.class_id, list(node.addresses), bool(node.expired)
