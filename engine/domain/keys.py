@@ -111,8 +111,9 @@ def _checked(digits: str, field: str) -> str:
     octets = bytes.fromhex(digits)
     if not any(octets):
         raise Invalid("key.zero", "a key of zeros is no key", field=field)
-    u = int.from_bytes(octets, "little") & (2**255 - 1)  # RFC 7748 §5: the top bit is masked
-    if u % _FIELD in LOW_ORDER:
+    u = int.from_bytes(octets, "little")
+    # RFC 7748 §5 masks the top bit; implementations that do not reduce all 256 bits.
+    if u % _FIELD in LOW_ORDER or (u & (2**255 - 1)) % _FIELD in LOW_ORDER:
         raise Invalid("key.low_order", "this key gives no secrecy: a point of low order", field=field)
     return digits
 
