@@ -9,7 +9,9 @@ Rule 4: `repr` tells no secret: URLs and passwords may hold one.
 import difflib
 import tomllib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -59,7 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def store_url(self) -> str:
         """Return the store's URL, with the default of an empty one filled in."""
-        return self.store or f"sqlite:///{self.directory.rstrip('/')}/events.db"
+        return self.store or f"sqlite://{quote(str(Path(self.directory).absolute()))}/events.db"
 
     def public_url(self) -> str:
         """Return the URL that clients are told, without a slash at the end."""

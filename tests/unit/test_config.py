@@ -1,5 +1,7 @@
 """Settings: which source wins, what is refused, what is never told."""
 
+from pathlib import Path
+
 import pytest
 
 from engine.config import ConfigError, Settings, parse
@@ -8,7 +10,7 @@ from engine.config import ConfigError, Settings, parse
 def test_the_defaults_are_a_tailnet_on_this_machine() -> None:
     settings = parse()
     assert settings == Settings()
-    assert settings.store_url() == "sqlite:///.netmap/events.db"
+    assert settings.store_url() == f"sqlite://{Path.cwd()}/.netmap/events.db"
     assert settings.public_url() == "http://127.0.0.1:8080"
 
 
