@@ -8,5 +8,6 @@
 - `user.py`, `preauthkey.py`, `auth.py`, `node.py`, `wgonly.py`, `connection.py`, `wg.py`, `netmap.py`, `events.py`,
   `derp.py`, `settings.py`, `health.py`, `version.py`, `completion.py`: a noun each
 - `wgconfig.py`: what the far side of a connection needs; `derpmap.py`: DERP maps as people have them
-- `serve.py`: all roles in one process, the composition root; `run.py`: one role
+- `run.py`, `setup.py`: the roles and their settings; `serve.py`: all roles in one process, the composition root;
+  `greeting.py`: what it says when everybody answers
 """

@@ -4,7 +4,6 @@ Rule 1: `tail` asks for what is after the last position that it has seen; `log.h
         wake-up costs `WAKE_SECONDS`.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -92,6 +91,8 @@ async def pages(
 
 async def _woken(wake: AsyncIterator["Message"]) -> None:
     """Wait for a wake-up, or for `WAKE_SECONDS`."""
+    import asyncio
+
     try:
         async with asyncio.timeout(WAKE_SECONDS):
             await anext(wake, None)

@@ -3,7 +3,6 @@
 Rule 1: completion never says anything of its own: no server, no names.
 """
 
-import asyncio
 import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -36,6 +35,8 @@ def names_of(resource: str, key: str) -> Completer:
 
 
 def _rows(ctx: click.Context, resource: str, key: str) -> list[dict[str, Any]]:
+    import asyncio
+
     from frontends.cli.session import session
     from frontends.cli.world import world_of
 

@@ -22,7 +22,7 @@ main = Nouns(
     epilog="Start with `netmap serve`; it prints what to type next.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     lazy={
-        "serve": f"{_HERE}.serve:serve",
+        "serve": f"{_HERE}.run:serve",
         "run": f"{_HERE}.run:run",
         "user": f"{_HERE}.user:user",
         "preauthkey": f"{_HERE}.preauthkey:preauthkey",

@@ -5,7 +5,6 @@ Rule 1: `@reading` gives a command --dir, --nats, --context, --tailnet, --timeou
 Rule 2: data goes to stdout, everything else to stderr.
 """
 
-import asyncio
 import functools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -39,6 +38,8 @@ class Operator:
 
     def talk(self, work: Callable[[Session], Awaitable[T]]) -> T:
         """Return what the work returns, done over one connection."""
+
+        import asyncio
 
         async def whole() -> T:
             async with session(self.place, self.world) as open_session:

@@ -42,21 +42,15 @@ def context_at(place: Place) -> "Context":
     from engine.adapters.bus.context import Context
 
     if place.nats and not place.context:
-        return _from_url(place.nats)
+        return from_url(place.nats)
     found = _read(place)
     if not place.nats:
         return found
     return Context(url=place.nats, user=found.user, password=found.password, inbox_prefix=found.inbox_prefix)
 
 
-def unreachable(place: Place, message: str) -> Failure:
-    """Return the failure that says how to get a server."""
-    where = "" if place.directory == DEFAULT_DIRECTORY else f" --dir {place.directory}"
-    hint = f"start one with `netmap serve{where}`, or name one with --dir, --context or --nats"
-    return Failure(Exit.UNREACHABLE, Trouble("unreachable", message, hint=hint))
-
-
-def _from_url(text: str) -> "Context":
+def from_url(text: str) -> "Context":
+    """Return the URLs, and the user and password that one of them may carry."""
     from engine.adapters.bus.context import Context, inbox_of
 
     urls, user, password = [], "", ""
@@ -65,6 +59,13 @@ def _from_url(text: str) -> "Context":
         user, password = unquote(split.username or user), unquote(split.password or password)
         urls.append(urlunsplit(split._replace(netloc=split.netloc.rpartition("@")[2])))
     return Context(url=",".join(urls), user=user, password=password, inbox_prefix=inbox_of(user))
+
+
+def unreachable(place: Place, message: str) -> Failure:
+    """Return the failure that says how to get a server."""
+    where = "" if place.directory == DEFAULT_DIRECTORY else f" --dir {place.directory}"
+    hint = f"start one with `netmap serve{where}`, or name one with --dir, --context or --nats"
+    return Failure(Exit.UNREACHABLE, Trouble("unreachable", message, hint=hint))
 
 
 def _read(place: Place) -> "Context":

@@ -18,10 +18,20 @@ async def connect(place: Place) -> "Bus":
         Failure: no server answers, or it does not let us in (exit 6).
     """
     from engine.adapters import log
+
+    log.configure("critical")  # what goes wrong is said once, by the command
+    return await reach(place)
+
+
+async def reach(place: Place) -> "Bus":
+    """Connect as the operator; the log stays as it is.
+
+    Raises:
+        Failure: as `connect`.
+    """
     from engine.adapters.bus.nats import NatsBus
     from engine.ports import Fault
 
-    log.configure("critical")  # what goes wrong is said once, by the command
     context = context_at(place)
     try:
         return await NatsBus.connect(

@@ -31,10 +31,13 @@ class Stage:
         """Somebody listens, and never answers."""
 
     def run(self, *words: str, **environment: str) -> Result:
-        world = World(connect=self._connect, now=lambda: NOW, fresh_id=lambda: "id-1")
         return CliRunner().invoke(
-            main, words, obj=world, env={"NO_COLOR": "1", **environment}, prog_name="netmap"
+            main, words, obj=self.world, env={"NO_COLOR": "1", **environment}, prog_name="netmap"
         )
+
+    @property
+    def world(self) -> World:
+        return World(connect=self._connect, now=lambda: NOW, fresh_id=lambda: "id-1")
 
     def answers(self, name: str, value: object) -> None:
         self.replies[name] = lambda _body: value

@@ -12,7 +12,9 @@ from frontends.cli.derpmap import DUMMY, read
 from frontends.cli.failure import Failure
 from tests.unit.cli.stage import Stage
 
-WIRE = {"Regions": {"900": {"RegionID": 900, "RegionCode": "lab", "Nodes": [{"Name": "900a", "HostName": "h"}]}}}
+WIRE = {
+    "Regions": {"900": {"RegionID": 900, "RegionCode": "lab", "Nodes": [{"Name": "900a", "HostName": "h"}]}}
+}
 HEADSCALE = """
 regions:
   900:

@@ -1,0 +1,91 @@
+"""What `netmap serve` says when everybody answers: where it serves, and what a person types next.
+
+Rule 1: without any DERP region no client ever runs, so a log without one is given the dummy map here.
+"""
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from frontends.cli import derpmap
+from frontends.cli.failure import Failure
+from frontends.cli.place import Place
+from frontends.cli.session import Session, session
+from frontends.cli.text import colours, note
+from frontends.cli.world import World, reach
+
+if TYPE_CHECKING:
+    from engine.config import Settings
+
+PATIENCE_SECONDS: Final = 15.0
+"""After this a person is told who does not answer yet; a long log is replayed first, so nothing is given up."""
+LOOK_SECONDS: Final = 0.2
+"""Between two looks."""
+DUMMY_ID: Final = "serve-derp-dummy"
+"""The id of the command that sets the dummy map: done once in a log's life."""
+
+
+async def greet(settings: "Settings", stop: asyncio.Event, *, quiet: bool) -> None:
+    """Wait until everybody answers, set the dummy DERP map if there is none, say what to type."""
+    looks = 0
+    while not stop.is_set():
+        missing = await _missing(settings)
+        if missing is None:
+            if not quiet:
+                click.echo(said(settings), color=colours())
+            return
+        looks += 1
+        if looks == int(PATIENCE_SECONDS / LOOK_SECONDS):
+            note(f"not ready yet: {missing}")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), LOOK_SECONDS)
+
+
+def said(settings: "Settings") -> str:
+    """Return the lines for a person."""
+    where, url = settings.directory, settings.public_url()
+    lines = (
+        click.style(f"netmap serves tailnet {settings.tailnet!r} from {where}", bold=True),
+        f"  clients   {url}",
+        f"  stop      Ctrl-C; `netmap serve --dir {where}` has everything back",
+        "",
+        "next, in another terminal:",
+        f"  export NETMAP_DIR={where}",
+        "  netmap user create alice",
+        "  netmap preauthkey create --user alice",
+        f"  tailscale up --login-server {url} --auth-key nmkey-…",
+    )
+    return "\n".join(lines)
+
+
+async def _missing(settings: "Settings") -> str | None:
+    """Return who does not answer yet; None when everybody does."""
+    place = Place(directory=settings.directory, tailnet=settings.tailnet)
+    try:
+        async with session(place, World(connect=reach)) as tailnet:
+            await _settle(tailnet)
+        host = "127.0.0.1" if settings.listen_host == "0.0.0.0" else settings.listen_host  # noqa: S104 (compared)
+        async with asyncio.timeout(LOOK_SECONDS):
+            _, writer = await asyncio.open_connection(host, settings.listen_port)
+        writer.close()
+    except Failure as failure:
+        return failure.trouble.message
+    except OSError as error:
+        return f"the frontend does not listen: {type(error).__name__}"
+    return None
+
+
+async def _settle(tailnet: Session) -> None:
+    from engine.domain.commands import SetDerpMap
+
+    reply = await tailnet.ask("settings", "get")
+    if not _regions(reply.get("settings", reply)):
+        command = SetDerpMap(derp_map=dict(derpmap.DUMMY))
+        await tailnet.send(command, command_id=DUMMY_ID, reason="no relay was named: clients need a region")
+
+
+def _regions(settings: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = (settings.get("derpMap") or {}).get("Regions") or {}
+    return found

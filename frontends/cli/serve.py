@@ -1,0 +1,156 @@
+"""`netmap serve`: all roles in one process, from one directory. The composition root; only here do the three meet.
+
+Rule 1: the bundled nats-server is there before the roles and after them; a role that ends unasked ends them all.
+Rule 2: Ctrl-C or SIGTERM drains and stops; a second one stops at once.
+Rule 3: everything is in the directory (mode 0700): a second start has everything back.
+"""
+
+import asyncio
+import contextlib
+import json
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from frontends.cli import greeting
+from frontends.cli.failure import Exit, Failure, Trouble
+
+if TYPE_CHECKING:
+    from engine.config import Settings
+
+Role = Callable[["Settings", asyncio.Event], Awaitable[None]]
+ROLES: Final = ("engine", "projection", "frontend")
+DERP_FILE: Final = "derp.json"
+T = TypeVar("T")
+
+
+def run_all(settings: "Settings", *, derp_map: str | None, quiet: bool) -> None:
+    """Run every role until told to stop; `derp_map` is a file or an address.
+
+    Raises:
+        Failure: the infrastructure failed, or the DERP map cannot be read (exit 1, 2).
+    """
+    folder = Path(settings.directory)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if derp_map:
+        settings = _with_derp_map(settings, derp_map, folder / DERP_FILE)
+    _run(settings, _all_roles(settings, quiet=quiet))
+
+
+def run_role(name: str, settings: "Settings") -> None:
+    """Run one of `ROLES` until it is told to stop.
+
+    Raises:
+        Failure: the infrastructure failed (exit 1).
+    """
+    _run(settings, _one_role(name, settings))
+
+
+def role_of(name: str) -> Role:
+    """Return what runs a role; its libraries are imported now."""
+    if name == "engine":
+        from engine.bootstrap import run_engine
+
+        return run_engine
+    if name == "projection":
+        from projections.runner import run_projection
+
+        return run_projection
+    from frontends.control.listen import run_frontend
+
+    return run_frontend
+
+
+def _with_derp_map(settings: "Settings", source: str, file: Path) -> "Settings":
+    import msgspec
+
+    from frontends.cli.derpmap import read
+
+    file.write_text(json.dumps(read(source), indent=2) + "\n")
+    return msgspec.structs.replace(settings, derp_map=str(file))
+
+
+async def _one_role(name: str, settings: "Settings") -> None:
+    with _stopping() as stop:
+        await _until(stop, name, role_of(name)(settings, stop))
+
+
+async def _all_roles(settings: "Settings", *, quiet: bool) -> None:
+    with _stopping() as stop:
+        async with _bus_server(settings) as served, asyncio.TaskGroup() as group:
+            for name in ROLES:
+                group.create_task(_until(stop, name, role_of(name)(served, stop)), name=name)
+            group.create_task(greeting.greet(served, stop, quiet=quiet), name="greeting")
+
+
+async def _until(stop: asyncio.Event, name: str, role: Awaitable[None]) -> None:
+    """Wait for a role; one that ends before it was told to is a fault (rule 1)."""
+    from engine.ports import Fault
+
+    try:
+        await role
+    finally:
+        asked = stop.is_set()
+        stop.set()
+    if not asked:
+        raise Fault(f"the {name} ended unasked")
+
+
+@contextlib.asynccontextmanager
+async def _bus_server(settings: "Settings") -> AsyncIterator["Settings"]:
+    """Run the bundled nats-server; yield the settings with the port that it took."""
+    yield settings
+
+
+@contextlib.contextmanager
+def _stopping() -> Any:
+    """Yield the event that a signal sets; a second signal cancels (rule 2)."""
+    stop = asyncio.Event()
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+    def told() -> None:
+        if stop.is_set() and task is not None:
+            task.cancel()
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, told)
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+def _run(settings: "Settings", whole: Coroutine[Any, Any, None]) -> None:
+    """Run on uvloop; faults become one sentence.
+
+    Raises:
+        Failure: the infrastructure failed (exit 1).
+    """
+    import uvloop
+
+    from engine.adapters import log
+    from engine.ports import Fault
+
+    log.configure(settings.log_level)
+    try:
+        uvloop.run(whole)
+    except* Fault as group:
+        raise _failed(group) from None
+    except* asyncio.CancelledError:
+        raise click.exceptions.Exit(Exit.FAILED) from None
+
+
+def _failed(group: BaseExceptionGroup[Any]) -> Failure:
+    said = dict.fromkeys(str(error) for error in _leaves(group))
+    return Failure(Exit.FAILED, Trouble("fault", "; ".join(said)))
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
+    return [error]
