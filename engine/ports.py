@@ -33,6 +33,13 @@ class VersionConflict(Fault):
     """A stream was not at the expected version: unknown until the command's receipt has been looked up (L2)."""
 
 
+class Undecodable(Fault):
+    """A record is broken, of an unknown type, or does not follow the one before it: trying again does not help.
+
+    Whoever folds the log stops here: what it does not understand may be a revocation.
+    """
+
+
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     """Everything about an event but what happened."""
 
@@ -80,7 +87,8 @@ class EventReader(Protocol):
         """Return at most `limit` records after the position, in order; none means the end was reached.
 
         Raises:
-            Fault: the store cannot be read, or a record cannot be decoded (an unknown event type stops the reader).
+            Undecodable: a record cannot be decoded (an unknown event type stops the reader).
+            Fault: the store cannot be read.
         """
         ...
 
