@@ -14,7 +14,7 @@ from frontends.cli.groups import noun
 from frontends.cli.operator import Operator, reading
 from frontends.cli.output import Column, Row
 from frontends.cli.session import Session
-from frontends.cli.text import ago, clean, listed, pick
+from frontends.cli.text import ago, clean, listed
 
 if TYPE_CHECKING:
     from engine.ports import Message
@@ -40,7 +40,7 @@ _types = click.option(
 @reading
 def list_(operator: Operator, after: int, limit: int, types: tuple[str, ...]) -> None:
     """List events in order."""
-    reply = operator.ask("event", "list", after=after, limit=limit, types=names(types))
+    reply = operator.ask("event", "list", after=after, limit=limit, types=listed(types))
     columns = (
         Column("POSITION", lambda row: row.get("position")),
         Column("WHEN", lambda row: ago(row.get("at"), now)),
@@ -62,7 +62,7 @@ def tail(operator: Operator, after: int | None, until_idle: bool, types: tuple[s
     """Write events as they happen, until Ctrl-C."""
 
     async def follow(tailnet: Session) -> None:
-        async for rows in pages(tailnet, after, names(types), endless=not until_idle):
+        async for rows in pages(tailnet, after, listed(types), endless=not until_idle):
             _write(operator.form, rows)
 
     operator.talk(follow)
@@ -113,12 +113,4 @@ def _write(form: str, rows: list[Row]) -> None:
 
 def kind(row: Row) -> str:
     """Return an event's name in the store."""
-    inner = row.get("event")
-    return str(
-        pick(row, "type", "name") or (inner.get("type", "") if isinstance(inner, dict) else inner) or ""
-    )
-
-
-def names(types: tuple[str, ...]) -> tuple[str, ...]:
-    """Return event names with their versions."""
-    return tuple(name if "." in name else f"{name}.v1" for name in listed(types))
+    return str(row.get("type", ""))

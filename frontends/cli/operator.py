@@ -38,7 +38,6 @@ class Operator:
 
     def talk(self, work: Callable[[Session], Awaitable[T]]) -> T:
         """Return what the work returns, done over one connection."""
-
         import asyncio
 
         async def whole() -> T:

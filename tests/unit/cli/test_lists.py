@@ -97,9 +97,9 @@ def test_an_empty_list_says_so_beside_the_data() -> None:
         ("netmap show --node 7 --at -2h", "netmap.get", {"node": 7, "at": "-2h"}),
         ("netmap show --node 7 --at 41", "netmap.get", {"node": 7, "at": 41}),
         (
-            "events list --after 5 --limit 2 --type PeerRegistered",
+            "events list --after 5 --limit 2 --type PeerRegistered,UserCreated.v1",
             "event.list",
-            {"after": 5, "limit": 2, "types": ["PeerRegistered.v1"]},
+            {"after": 5, "limit": 2, "types": ["PeerRegistered", "UserCreated.v1"]},
         ),
         ("settings get", "settings.get", {}),
     ],
