@@ -1,0 +1,222 @@
+"""A log in a PostgreSQL database, over the library's recorder; one log to a database.
+
+Rule 1: one engine holds a session's advisory lock; others stand by. The lock elects; it protects nothing.
+Rule 2: what protects is the fence (L6): who takes over raises the number in `netmap_fence`, and every append locks and
+        reads that row in its own transaction. A deposed engine gets `WrongFence`.
+Rule 3: that row's lock lets one append at a time through, until it has committed, so that readers never see a position
+        after which an earlier one appears (L4). It stands for the library's lock of the whole table, behind which
+        appends would wait for VACUUM and ANALYZE.
+Rule 4: nothing is tried again here: an append whose answer was lost would come back as a conflict with itself.
+Rule 5: only an engine makes tables; a reader finds them or fails. Readers' sessions are read-only.
+Rule 6: the server must be durable (`REQUIRED`), and POSTGRES_ENABLE_DB_FUNCTIONS off: with it readers miss events.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+import psycopg
+from eventsourcing.domain import EventSourcingError
+from eventsourcing.persistence import InterfaceError, Notification, OperationalError, StoredEvent
+from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
+from eventsourcing.utils import strtobool
+from psycopg import Cursor
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import DictRow, dict_row
+
+from engine.adapters.store.log import LogMovedError
+from engine.ports import Fault, WrongFence
+
+LOCK: Final = int.from_bytes(b"netmap\0\1")
+"""The key of the advisory lock; locks are per database."""
+
+REQUIRED: Final[Mapping[str, frozenset[str]]] = {
+    "fsync": frozenset({"on"}),
+    "synchronous_commit": frozenset({"on", "remote_apply"}),
+    "default_transaction_isolation": frozenset({"read committed"}),
+    "server_encoding": frozenset({"UTF8"}),
+}
+"""Settings of a session that appends.
+
+Isolation: what is read behind the fence must be newer than the fence's lock. Encoding: in an SQL_ASCII database the
+driver gives octets for text.
+"""
+
+CONNECTION: Final[Mapping[str, Any]] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 20_000,
+}
+"""How soon a lost server is noticed (libpq's parameters; seconds, the last in ms); a URL may say otherwise."""
+
+POOL_TIMEOUT: Final = 5.0
+"""Seconds to wait for a connection."""
+
+_MAKE_FENCE: Final = """
+    CREATE TABLE IF NOT EXISTS netmap_fence (one boolean PRIMARY KEY DEFAULT true CHECK (one), fence bigint NOT NULL)
+"""
+_RAISE_FENCE: Final = """
+    INSERT INTO netmap_fence AS f (fence) VALUES (1) ON CONFLICT (one) DO UPDATE SET fence = f.fence + 1 RETURNING fence
+"""
+
+
+class FencedRecorder(PostgresApplicationRecorder):
+    """The library's recorder behind a fence (rules 2 to 4)."""
+
+    read_fence = "SELECT fence FROM netmap_fence FOR UPDATE"
+
+    def __init__(self, datastore: PostgresDatastore) -> None:
+        super().__init__(datastore)
+        self.fence = 0
+        self.lock_table_statements = []
+        # The function that inserts without any lock is not even made (rule 6).
+        del self.sql_create_statements[self.create_insert_function_statement_index]
+
+    def raise_fence(self) -> None:
+        """Depose whoever was the engine; waits for its append to end."""
+        with self.datastore.transaction(commit=True) as cursor:
+            cursor.execute(_MAKE_FENCE)
+            row = cursor.execute(_RAISE_FENCE).fetchone()
+            self.fence = row["fence"] if row else 0
+
+    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:
+        """Insert once (rule 4); after a lost connection the others of the pool are looked at too."""
+        once = PostgresApplicationRecorder.insert_events.__wrapped__
+        try:
+            ids: Sequence[int] | None = once(self, stored_events, **kwargs)
+        except (InterfaceError, OperationalError):
+            with suppress(psycopg.Error):
+                self.datastore.pool.check()
+            raise
+        return ids
+
+    def select_notifications(self, *args: Any, **kwargs: Any) -> Sequence[Notification]:
+        """Select once (rule 4)."""
+        once = PostgresApplicationRecorder.select_notifications.__wrapped__
+        rows: Sequence[Notification] = once(self, *args, **kwargs)
+        return rows
+
+    def _insert_events(
+        self, curs: Cursor[DictRow], stored_events: Sequence[StoredEvent], *, expected: int = 0, **kwargs: Any
+    ) -> None:
+        """Check the fence and the end of the log: two statements, one round trip, in the append's transaction.
+
+        The second has its own, later snapshot: it sees what an append has committed that held the lock before.
+        """
+        curs.execute(self.read_fence)
+        with curs.connection.cursor() as ends:
+            ends.execute(self.max_notification_id_statement)
+            fence, end = curs.fetchone(), ends.fetchone()
+        if fence is None or fence["fence"] != self.fence:
+            raise WrongFence("another engine has taken over")
+        if end is None or (end["max"] or 0) != expected:
+            raise LogMovedError
+        super()._insert_events(curs, stored_events, **kwargs)
+
+
+class PostgresRecording:
+    """A `Recording` over a database.
+
+    Args:
+        url: a connection string, as libpq has them.
+        read_only: for readers (rule 5).
+        recorder: what appends.
+    """
+
+    errors: tuple[type[Exception], ...] = (EventSourcingError, psycopg.Error, OSError)
+
+    def __init__(
+        self, url: str, *, read_only: bool = False, recorder: type[FencedRecorder] = FencedRecorder
+    ) -> None:
+        try:
+            self._parameters: dict[str, Any] = {**CONNECTION, **conninfo_to_dict(url)}
+        except psycopg.ProgrammingError:
+            raise Fault("the store's URL is not one of PostgreSQL") from None
+        self._parameters.setdefault("application_name", "netmap-engine")
+        self._read_only = read_only
+        if read_only:
+            options = self._parameters.get("options", "")
+            self._parameters["options"] = f"{options} -c default_transaction_read_only=on".strip()
+        self._make = recorder
+        self._datastore = self._connect()
+        self._recorder: FencedRecorder | None = None
+        self._lock: psycopg.Connection[Any] | None = None
+
+    def recorder(self) -> FencedRecorder:
+        """Return the recorder.
+
+        Raises:
+            Fault: a store that is not open.
+        """
+        if self._recorder is None:
+            if not self._read_only:
+                raise Fault("the store is not open")
+            self._recorder = self._make(self._datastore)
+        return self._recorder
+
+    def take(self) -> bool:
+        """Try to get the advisory lock; False as long as another session has it."""
+        if self._lock is None:
+            self._lock = psycopg.connect(**self._parameters, autocommit=True)
+        row = self._lock.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)).fetchone()
+        return bool(row and row[0])
+
+    def prepare(self) -> None:
+        """Check the settings, make the tables, raise the fence.
+
+        Only the holder of the lock makes tables, so nobody else makes them at the same time.
+        """
+        _check_environment(self._datastore)
+        with self._datastore.cursor() as cursor:
+            _check_settings(cursor)
+        recorder = self._make(self._datastore)
+        recorder.create_table()
+        recorder.raise_fence()
+        self._recorder = recorder
+
+    def close(self) -> None:
+        """Close the connections; the lock goes with its own, last."""
+        self._datastore.close()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _connect(self) -> PostgresDatastore:
+        """Return a datastore whose pool connects as the URL says, with parameters that the library does not know."""
+        datastore = PostgresDatastore(
+            "",
+            "",
+            "",
+            "",
+            "",
+            connect_timeout=POOL_TIMEOUT,
+            idle_in_transaction_session_timeout=POOL_TIMEOUT,
+            pool_size=1,
+            max_overflow=0 if self._read_only else 1,
+            originator_id_type="text",
+        )
+        datastore.pool.kwargs = {"row_factory": dict_row, **self._parameters}
+        return datastore
+
+
+def _check_environment(datastore: PostgresDatastore) -> None:
+    name = "POSTGRES_ENABLE_DB_FUNCTIONS"
+    try:
+        on = strtobool(os.environ.get(name) or "no")
+    except ValueError:
+        on = True
+    if on or datastore.enable_db_functions:
+        raise Fault(f"{name} is on: readers would miss events; unset it")
+
+
+def _check_settings(cursor: Cursor[DictRow]) -> None:
+    for name, allowed in REQUIRED.items():
+        row = cursor.execute("SELECT current_setting(%s) AS value", (name,)).fetchone()
+        value = row["value"] if row else ""
+        if value not in allowed:
+            raise Fault(
+                f"PostgreSQL is not set up as it must be: {name} is {value}, not {' or '.join(sorted(allowed))}"
+            )

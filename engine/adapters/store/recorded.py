@@ -1,0 +1,90 @@
+"""A log behind asyncio: the library blocks, so it lives in two threads, one that writes and one that reads.
+
+Rule 1: everything that writes happens in one thread, in the order in which it was asked for.
+Rule 2: whoever stops waiting for an append does not stop the append; `head` tells what became of it.
+Rule 3: an engine that finds another one active waits for it as long as it takes (a standby), where the store can say
+        when it is gone; the wait can be cancelled.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Final, ParamSpec, TypeVar
+
+import structlog
+
+from engine.adapters.store.log import Log
+from engine.domain.values import Position
+from engine.ports import Fault, Head, Pending, Recorded
+
+STANDBY: Final = 0.5
+"""Seconds between two tries of a standby. A blocking lock would hold back VACUUM for as long as it waits."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_log = structlog.get_logger(__name__)
+
+
+class RecordedReader:
+    """An `EventReader` over a log."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._reading = ThreadPoolExecutor(1, "log-reading")
+        self._closed = False
+
+    async def read(self, after: Position, limit: int = 1_000) -> Sequence[Recorded]:
+        """Return at most `limit` records after the position; see `EventReader.read`."""
+        return await self._in(self._reading, self._log.read, after, limit)
+
+    async def close(self) -> None:
+        """Let what runs end, and let go of the store; more than once is fine."""
+        if not self._closed:
+            self._closed = True
+            await asyncio.to_thread(self._shut)
+
+    async def _in(self, thread: Executor, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        if self._closed:
+            raise Fault("the store is closed")
+        return await asyncio.get_running_loop().run_in_executor(thread, lambda: call(*args, **kwargs))
+
+    def _shut(self) -> None:
+        self._reading.shutdown()
+        self._log.close()
+
+
+class RecordedStore(RecordedReader):
+    """An `EventStore` over a log."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(log)
+        self._writing = ThreadPoolExecutor(1, "log-writing")
+
+    @property
+    def head(self) -> Head:
+        """Return the last record that this store has appended or read."""
+        return self._log.head
+
+    async def open(self) -> None:
+        """Become the one engine, waiting for another to go (rule 3); see `EventStore.open`."""
+        try:
+            if not await self._in(self._writing, self._log.take):
+                _log.info("another engine is active: standing by")
+                while not await self._in(self._writing, self._log.take):  # noqa: ASYNC110 (a server sets no event)
+                    await asyncio.sleep(STANDBY)
+                _log.info("the other engine is gone: taking over")
+            await self._in(self._writing, self._log.prepare)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def append(self, batch: Sequence[Pending]) -> Sequence[Recorded]:
+        """Append all or nothing, durably; see `EventStore.append`."""
+        if not batch:
+            return []
+        return await self._in(self._writing, self._log.append, batch)
+
+    def _shut(self) -> None:
+        self._writing.shutdown()
+        super()._shut()
