@@ -147,7 +147,7 @@ class Codec:
             raise Fault(f"the record at {row.id} is of an unknown type: {row.topic}")
         try:
             return decode(row.state)
-        except ValueError as error:
+        except (ValueError, LookupError, TypeError) as error:  # the last two are an upcast's
             raise Fault(f"the record at {row.id} is no {row.topic}: {error}") from None
 
 
