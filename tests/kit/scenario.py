@@ -3,7 +3,6 @@
 import hashlib
 from typing import Final
 
-import msgspec
 import pytest
 
 from engine.domain.commands import (
@@ -98,14 +97,14 @@ class Scene:
         return number(self.when(CreateUser(name=name)), "id")
 
     def auth_key(self, user: str | int = 1, **options: object) -> str:
-        command = msgspec.convert({"user": user} | options, CreateAuthKey)
+        command = CreateAuthKey(user=user, **options)  # type: ignore[arg-type]
         return str(self.when(command).secret_result["key"])
 
-    def node(self, name: str, user: str | int = 1, **options: object) -> NodeId:
+    def node(self, name: str, /, user: str | int = 1, **options: object) -> NodeId:
         """Let a machine of this name in, by approval."""
         return NodeId(number(self.when(registration(name, user=user, **options)), "node"))
 
-    def peer(self, name: str, **options: object) -> Decision:
+    def peer(self, name: str, /, **options: object) -> Decision:
         return self.when(registration_of_peer(name, **options))
 
     def connect(self, node: int | str, peer: int | str, ipv4: str = "", ipv6: str = "") -> Decision:
@@ -118,7 +117,7 @@ def number(decision: Decision, field: str) -> int:
     return value
 
 
-def registration(name: str, **options: object) -> RegisterNode:
+def registration(name: str, /, **options: object) -> RegisterNode:
     """Return the registration of machine `name` with its first node key; options are fields of the command."""
     fields = {
         "machine_key": machine_key(name),
@@ -129,7 +128,7 @@ def registration(name: str, **options: object) -> RegisterNode:
     return RegisterNode(**fields)  # type: ignore[arg-type]
 
 
-def registration_of_peer(name: str, **options: object) -> RegisterPeer:
+def registration_of_peer(name: str, /, **options: object) -> RegisterPeer:
     """Return the registration of a WireGuard-only exit; options are fields of the command."""
     address = int(octets(name)[:4], 16)
     fields = {

@@ -1,0 +1,231 @@
+"""Whatever is asked, in whatever order: a replay gives the same tailnet, and nothing is handed out twice."""
+
+import contextlib
+from typing import Final
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from engine.domain.commands import (
+    AddConnection,
+    Command,
+    CreateAuthKey,
+    CreateUser,
+    DeleteNode,
+    ExpireAuthKey,
+    ExpireNode,
+    LogOutNode,
+    RegisterNode,
+    RegisterPeer,
+    RemoveConnection,
+    RemovePeer,
+    RenameNode,
+    SetBaseDomain,
+    SetNodeExpiry,
+    SetPools,
+    UpdateConnection,
+)
+from engine.domain.decide import decide
+from engine.domain.errors import Refusal
+from engine.domain.events import AuthKeyUsed, NodeRegistered, PeerRegistered
+from engine.domain.state import Tailnet
+from engine.domain.values import Millis
+from tests.kit.scenario import START, Scene, machine_key, node_key, peer_id, peer_key
+
+MACHINES: Final = ("a", "b", "c")
+KEYS: Final = tuple(node_key(f"{name}{number}") for name in MACHINES for number in range(3))
+users = st.sampled_from([1, 2, "u1", "u2", 9])
+nodes = st.sampled_from([1, 2, 3, 4, "x", "x-1", "100.64.0.2", peer_id(1)])
+peers = st.sampled_from([peer_id(1), peer_id(2), peer_id(3), "p", "q", 1])
+names = st.sampled_from(["p", "q", "x", "x-1", "y", "P"])
+masq4 = st.sampled_from(["", "10.0.0.1", "10.0.0.2", "10.0.0.3/32", "100.64.0.1"])
+masq6 = st.sampled_from(["", "fd00::1", "ff02:b::11", "fd7a:115c:a1e0::100"])
+times = st.sampled_from([0, START - 1, START + 5_000, START + 50_000]).map(Millis)
+# A pre-auth key is written `#1` here; the scene puts the secret of that key in its place.
+auth_keys = st.sampled_from(["", "", "#1", "#2", "#3", "nonsense"])
+
+small_pools = st.builds(
+    SetPools,
+    nodes_v4=st.sampled_from(["100.64.0.0/29", "100.64.0.0/11", "100.64.0.0/28"]),
+    nodes_v6=st.just("fd7a:115c:a1e0:1::/64"),
+    peers_v4=st.sampled_from(["100.96.0.0/30", "100.96.0.0/14"]),
+    peers_v6=st.just("fd7a:115c:a1e0:2::/64"),
+)
+registrations = st.builds(
+    RegisterNode,
+    machine_key=st.sampled_from(MACHINES).map(machine_key),
+    node_key=st.sampled_from((*KEYS, peer_key("p"))),
+    auth_key=auth_keys,
+    user=st.none() | users,
+    hostname=st.sampled_from(["x", "x", "y", ""]),
+    ephemeral=st.booleans(),
+    expiry=times,
+    capver=st.sampled_from([0, 60, 106, 130]),
+)
+peer_registrations = st.builds(
+    RegisterPeer,
+    name=names,
+    user=users,
+    public_key=st.sampled_from([peer_key("p"), peer_key("q"), peer_key("r"), KEYS[0]]),
+    allowed_ips=st.sampled_from([("0.0.0.0/0", "::/0"), ("192.0.2.0/24",), ("10.0.0.1/24", "::/0"), ()]),
+    endpoints=st.sampled_from([("1.2.3.4:1",), ("1.2.3.5:1",), ("1.2.3.4:1", "[2001:db8::1]:9"), ("x:1",)]),
+)
+connection = {"node": nodes, "peer": peers}
+masqs = {"ipv4_masq_addr": masq4, "ipv6_masq_addr": masq6}
+commands: st.SearchStrategy[Command] = st.one_of(
+    registrations,
+    registrations,
+    registrations,
+    peer_registrations,
+    st.builds(AddConnection, **connection, **masqs),
+    st.builds(AddConnection, **connection, **masqs),
+    st.builds(UpdateConnection, **connection, **masqs),
+    st.builds(RemoveConnection, **connection),
+    st.builds(RemovePeer, peer=peers),
+    st.builds(CreateUser, name=st.sampled_from(["u1", "U1", "u2", "u 3"])),
+    st.builds(
+        CreateAuthKey,
+        user=users,
+        reusable=st.booleans(),
+        ephemeral=st.booleans(),
+        tags=st.sampled_from([(), (), ("tag:a",), ("b",)]),
+        expires_in_seconds=st.sampled_from([0, 3, 60]),
+    ),
+    st.builds(ExpireAuthKey, key=st.sampled_from([1, 2, 3])),
+    st.builds(
+        LogOutNode,
+        machine_key=st.sampled_from(MACHINES).map(machine_key),
+        node_key=st.sampled_from(KEYS),
+    ),
+    st.builds(ExpireNode, node=nodes, because=st.sampled_from(["operator", "deadline"])),
+    st.builds(SetNodeExpiry, node=nodes, expiry=times),
+    st.builds(RenameNode, node=nodes, name=names),
+    st.builds(DeleteNode, node=nodes),
+    st.builds(SetBaseDomain, domain=st.sampled_from(["a.b", "A.b"])),
+    small_pools,
+)
+slow = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def play(sequence: list[Command]) -> Scene:
+    """Send the commands, one second apart, checking after each what must always be true.
+
+    They meet two users, two pre-auth keys, two nodes, two WireGuard-only peers and a connection.
+    """
+    scene = Scene()
+    scene.user("u1")
+    scene.user("u2")
+    secrets = [scene.auth_key("u1"), scene.auth_key("u2", reusable=True)]
+    for name in ("a", "b"):
+        scene.node(name, "u1", node_key=node_key(f"{name}0"), hostname="x")
+    for name in ("p", "q"):
+        scene.peer(name)
+    scene.connect(1, "p", "10.0.0.1")
+    for command in sequence:
+        scene.later(1_000)
+        with contextlib.suppress(Refusal):
+            decision = scene.when(revealed(command, secrets))
+            secrets += [str(key) for key in decision.secret_result.values()]
+        check(scene.tailnet)
+    return scene
+
+
+def revealed(command: Command, secrets: list[str]) -> Command:
+    """Return the command with the secret that its `#1` stands for."""
+    if not isinstance(command, RegisterNode) or not command.auth_key.startswith("#"):
+        return command
+    index = int(command.auth_key[1:]) - 1
+    return replace(command, auth_key=secrets[index] if index < len(secrets) else "")
+
+
+def check(tailnet: Tailnet) -> None:
+    everyone = [*tailnet.nodes.values(), *tailnet.peers.values()]
+    addresses = [node.ipv4 for node in tailnet.nodes.values()] + [
+        node.ipv6 for node in tailnet.nodes.values()
+    ]
+    addresses += [peer.ipv4 for peer in tailnet.peers.values()] + [
+        peer.ipv6 for peer in tailnet.peers.values()
+    ]
+    assert len(set(addresses)) == len(addresses) == len(tailnet.holders), "an address is held twice"
+    names = [node.name for node in tailnet.nodes.values()] + [peer.name for peer in tailnet.peers.values()]
+    assert len(set(names)) == len(everyone), "a name is held twice"
+    keys = [node.node_key for node in tailnet.nodes.values()]
+    keys += [peer.public_key for peer in tailnet.peers.values()]
+    assert len(set(keys)) == len(keys), "a key is held twice"
+    owners = [(node.machine_key, node.user) for node in tailnet.nodes.values()]
+    assert len(set(owners)) == len(owners), "a machine has two nodes of one user"
+    masquerades = [
+        (connection.peer, address)
+        for connection in tailnet.connections.values()
+        for address in (connection.ipv4_masq, connection.ipv6_masq)
+        if address
+    ]
+    assert len(set(masquerades)) == len(masquerades), "two nodes have one masquerade address at one peer"
+    for node, peer in tailnet.connections:
+        assert node in tailnet.nodes, "a connection of no node"
+        assert peer in tailnet.peers, "a connection to no peer"
+
+
+@slow
+@given(st.lists(commands, min_size=10, max_size=60))
+def test_a_replay_gives_the_same_tailnet(sequence: list[Command]) -> None:
+    scene = play(sequence)
+    assert scene.replay() == scene.tailnet
+
+
+@slow
+@given(st.lists(commands, min_size=10, max_size=60))
+def test_ids_are_never_used_again_and_one_off_keys_open_once(sequence: list[Command]) -> None:
+    scene = play(sequence)
+    events = [event for event, _ in scene.log]
+    node_ids = [event.node for event in events if isinstance(event, NodeRegistered)]
+    peer_ids = [event.peer for event in events if isinstance(event, PeerRegistered)]
+    assert node_ids == sorted(set(node_ids))
+    assert peer_ids == sorted(set(peer_ids))
+    used = [event.key for event in events if isinstance(event, AuthKeyUsed)]
+    one_off = [key for key in used if not scene.tailnet.auth_keys[key].reusable]
+    assert len(set(one_off)) == len(one_off)
+
+
+@slow
+@given(st.lists(commands, min_size=10, max_size=40), st.data())
+def test_events_that_are_lost_or_out_of_order_never_raise(
+    sequence: list[Command], data: st.DataObject
+) -> None:
+    log = play(sequence).log
+    tailnet = Tailnet()
+    for event, at in data.draw(st.permutations(log)):
+        tailnet.apply(event, at)
+
+
+@slow
+@given(st.lists(commands, min_size=1, max_size=40), commands)
+def test_a_decision_changes_nothing_and_is_the_same_each_time(sequence: list[Command], last: Command) -> None:
+    scene = play(sequence)
+    given_ = scene.given()
+    answers = []
+    for _ in range(2):
+        try:
+            answers.append(repr(decide(scene.tailnet, last, given_)))
+        except Refusal as refusal:
+            answers.append(refusal.code + refusal.message)
+    assert answers[0] == answers[1]
+    assert scene.tailnet == scene.replay()
+
+
+def test_the_commands_of_these_properties_reach_every_event() -> None:
+    """A property that never meets a connection proves nothing of connections."""
+    met: set[str] = set()
+
+    @settings(max_examples=200, deadline=None, database=None, derandomize=True)
+    @given(st.lists(commands, min_size=40, max_size=60))
+    def collect(sequence: list[Command]) -> None:
+        met.update(type(event).__name__ for event, _ in play(sequence).log)
+
+    collect()
+    assert met >= {
+        "NodeRegistered", "NodeReregistered", "NodeExpired", "NodeExpirySet", "NodeRenamed", "NodeDeleted",
+        "PeerRegistered", "PeerRemoved", "ConnectionAdded", "ConnectionUpdated", "ConnectionRemoved",
+        "AuthKeyCreated", "AuthKeyUsed", "AuthKeyExpired", "PoolsSet", "BaseDomainSet",
+    }  # fmt: skip
