@@ -67,7 +67,10 @@ class RecordedStore(RecordedReader):
         return self._log.head
 
     async def open(self) -> None:
-        """Become the one engine, waiting for another to go (rule 3); see `EventStore.open`."""
+        """Become the one engine, waiting for another to go (rule 3); see `EventStore.open`.
+
+        A store that could not be opened is closed: to try again, make a new one.
+        """
         try:
             if not await self._in(self._writing, self._log.take):
                 _log.info("another engine is active: standing by")
