@@ -24,7 +24,8 @@ from engine.ports import Fault, Job, Message, WorkQueue
 _LOG: Final = structlog.get_logger()
 TAKE: Final = 256
 """Jobs at a time: below the engine's queue, so that the bus has room beside."""
-TAKE_SECONDS: Final = 5.0
+TAKE_SECONDS: Final = 1.0
+"""How long a stop may have to wait for an empty queue."""
 AGAIN_SECONDS: Final = 1.0
 """After a fault; the queue's own acknowledgement wait is longer."""
 DLQ_CODE: Final = "Netmap-Code"

@@ -131,10 +131,9 @@ def _command_endpoints(tailnet: TailnetName, commands: Commands) -> Iterator[End
         yield Endpoint(name=f"{entity}-{verb}", subject=short, respond=commands.respond, metadata=metadata)
         heard = subjects.command_as(tailnet, "*", entity, verb)
         yield Endpoint(name=f"{entity}-{verb}-as", subject=heard, respond=commands.respond)
-    any_short = subjects.command(tailnet, "any", ">").replace(".any.>", ".>")
-    any_heard = subjects.command_as(tailnet, "*", "any", ">").replace(".any.>", ".>")
-    yield Endpoint(name="unknown", subject=any_short, respond=commands.refuse)
-    yield Endpoint(name="unknown-as", subject=any_heard, respond=commands.refuse)
+    short, heard = subjects.commands(tailnet), subjects.commands_as(tailnet, "*")
+    yield Endpoint(name="unknown", subject=short, respond=commands.refuse)
+    yield Endpoint(name="unknown-as", subject=heard, respond=commands.refuse)
 
 
 @functools.cache

@@ -30,6 +30,16 @@ def command_as(tailnet: TailnetName, actor: str, entity: str, verb: str) -> str:
     return f"{ROOT}.{tailnet}.as.{actor}.cmd.{entity}.{verb}"
 
 
+def commands(tailnet: TailnetName) -> str:
+    """Return the wildcard over all that a person types."""
+    return f"{ROOT}.{tailnet}.cmd.>"
+
+
+def commands_as(tailnet: TailnetName, actor: str) -> str:
+    """Return the wildcard over all that the engine hears from an actor; `actor` may be `*`."""
+    return f"{ROOT}.{tailnet}.as.{actor}.cmd.>"
+
+
 def actor_of(subject: str) -> str | None:
     """Return the actor in a subject of the `as.<actor>` form, else None."""
     tokens = subject.split(".")

@@ -1,0 +1,165 @@
+"""The configuration of a nats-server for one tailnet: accounts, users, rights.
+
+Rule 1: denied unless allowed; no user without a password, no anonymous one.
+Rule 2: the operator has an account of its own. What it publishes on short command subjects arrives as
+        `…as.operator.cmd.…`: only the account's import can put that name there (reference: ecosystem §3.4).
+Rule 3: an answer may be sent to whoever asked, `ANSWERS` times within `ANSWER_SECONDS`, and nowhere else.
+Rule 4: nothing listens but the client port.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from engine.adapters.bus.context import inbox_of
+from engine.contracts import subjects
+from engine.domain.values import TailnetName
+
+ROLES: Final = ("engine", "projection", "frontend", "operator")
+OPERATOR: Final = "operator"
+ANSWERS: Final = 16
+"""Every service of a connection answers the same `$SRV.PING`."""
+ANSWER_SECONDS: Final = 120
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a configuration is made from; passwords by role, as they stand in the file (`$VARIABLE` too)."""
+
+    tailnet: TailnetName
+    listen: str
+    """`127.0.0.1:4222`."""
+    store_dir: str
+    passwords: Mapping[str, str]
+    extra: str = ""
+    """Lines for the top: pid file, log file."""
+
+    def __repr__(self) -> str:
+        return f"Plan(listen={self.listen!r}, …)"
+
+
+class Rights(msgspec.Struct, frozen=True):
+    """What a role may publish and subscribe to, besides answers and its own inbox."""
+
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+
+
+def rights_of(role: str, tailnet: TailnetName) -> Rights:
+    """Return a role's rights; a frontend's are those of all frontends, which share one user."""
+    own = f"{subjects.ROOT}.{tailnet}"
+    match role:
+        case "engine":
+            return Rights(
+                publish=(
+                    f"{own}.log.head",
+                    f"{own}.res.*",
+                    f"{own}.dlq.>",
+                    f"{own}.ev.>",
+                    f"{own}.adv.>",
+                    "$JS.API.>",
+                    "$JS.ACK.>",
+                ),
+                subscribe=(
+                    f"{own}.cmd.>",
+                    f"{own}.as.*.cmd.>",
+                    f"{own}.reg.>",
+                    f"{own}.q.login.list",
+                    f"{own}.soft.>",
+                    "$SRV.>",
+                ),
+            )
+        case "projection":
+            return Rights(
+                publish=(f"{own}.map.>", f"{own}.soft.*.hello"),
+                subscribe=(f"{own}.log.head", f"{own}.soft.>", f"{own}.q.>", f"{own}.map.>", "$SRV.>"),
+            )
+        case "frontend":
+            return Rights(
+                publish=(f"{own}.reg.*.*", f"{own}.soft.*.*", f"{own}.q.snapshot.get", f"{own}.q.head.get"),
+                subscribe=(f"{own}.map.>", f"{own}.soft.>", f"{own}.log.head", f"{own}.node.>", "$SRV.>"),
+            )
+        case _:
+            return Rights(
+                publish=(f"{own}.cmd.>", f"{own}.cmdq.>", f"{own}.q.>", "$SRV.>"),
+                subscribe=(f"{own}.map.>", f"{own}.ev.>", f"{own}.res.*", f"{own}.log.head"),
+            )
+
+
+def render(plan: Plan) -> str:
+    """Return the configuration file."""
+    users = [_user(role, plan) for role in ROLES if role != OPERATOR]
+    return f"""# Written by `netmap serve`; changes are overwritten at the next start.
+listen: {_quoted(plan.listen)}
+{plan.extra}jetstream {{ store_dir: {_quoted(plan.store_dir)}, sync_interval: always }}
+max_payload: 1MB
+write_deadline: "10s"
+accounts {{
+  NETMAP {{
+    jetstream: enabled
+    users: {_list(users)}
+    exports: {_list(_exports(plan.tailnet))}
+  }}
+  OPERATOR {{
+    users: {_list([_user(OPERATOR, plan)])}
+    imports: {_list(_imports(plan.tailnet))}
+  }}
+}}
+"""
+
+
+def _user(role: str, plan: Plan) -> str:
+    rights = rights_of(role, plan.tailnet)
+    subscribe = (*rights.subscribe, f"{inbox_of(role)}.>")
+    answers = (
+        "" if role == OPERATOR else f", allow_responses: {{ max: {ANSWERS}, expires: {ANSWER_SECONDS}s }}"
+    )
+    return (
+        f"{{ user: {role}, password: {_secret(plan.passwords[role])}, permissions: {{ "
+        f"publish: {{ allow: {json.dumps(rights.publish)} }}, subscribe: {{ allow: {json.dumps(subscribe)} }}{answers} }} }}"
+    )
+
+
+def _services(tailnet: TailnetName) -> Sequence[tuple[str, str]]:
+    """Pairs of what the engine hears and what the operator says."""
+    return (
+        (subjects.commands_as(tailnet, OPERATOR), subjects.commands(tailnet)),
+        (subjects.durable_as(tailnet, OPERATOR, ">"), subjects.durable(tailnet, ">")),
+        (f"{subjects.ROOT}.{tailnet}.q.>", ""),
+        ("$SRV.>", ""),
+    )
+
+
+def _streams(tailnet: TailnetName) -> Sequence[str]:
+    return tuple(f"{subjects.ROOT}.{tailnet}.{name}" for name in ("map.>", "ev.>", "res.*", "log.head"))
+
+
+def _exports(tailnet: TailnetName) -> list[str]:
+    response = {"$SRV.>": ", response_type: stream"}
+    services = [
+        f"{{ service: {_quoted(heard)}, accounts: [OPERATOR]{response.get(heard, '')} }}"
+        for heard, _ in _services(tailnet)
+    ]
+    return services + [f"{{ stream: {_quoted(name)}, accounts: [OPERATOR] }}" for name in _streams(tailnet)]
+
+
+def _imports(tailnet: TailnetName) -> list[str]:
+    services = [
+        f"{{ service: {{ account: NETMAP, subject: {_quoted(heard)} }}{f', to: {_quoted(said)}' if said else ''} }}"
+        for heard, said in _services(tailnet)
+    ]
+    streams = [f"{{ stream: {{ account: NETMAP, subject: {_quoted(name)} }} }}" for name in _streams(tailnet)]
+    return services + streams
+
+
+def _list(entries: Sequence[str]) -> str:
+    return "[\n      " + "\n      ".join(entries) + "\n    ]"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text)
+
+
+def _secret(text: str) -> str:
+    return text if text.startswith("$") else _quoted(text)

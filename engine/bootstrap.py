@@ -1,0 +1,132 @@
+"""The composition root of the engine's process.
+
+Rule 1: at `stop` it takes no more, appends what it has decided, answers, and lets go of the store.
+Rule 2: a deposed engine ends with `WrongFence`; whoever started it may start it again, as a standby.
+"""
+
+import asyncio
+import contextlib
+import gc
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+
+from engine.adapters.bus.jetstream import JetStreamQueue
+from engine.adapters.bus.nats import NatsBus, open_bus
+from engine.adapters.clock import SystemClock
+from engine.adapters.ids import RandomIds
+from engine.adapters.keyring import FileKeyRing
+from engine.adapters.store.opening import open_store
+from engine.application.announcer import Announcer
+from engine.application.answers import digest_of
+from engine.application.deadlines import Deadlines
+from engine.application.durable import DurableCommands
+from engine.application.engine import Engine
+from engine.application.ledger import Order
+from engine.application.logins import Logins
+from engine.application.registration import Registration
+from engine.application.service import Commands, serve
+from engine.config import Settings
+from engine.domain.commands import SetDerpMap
+from engine.domain.errors import Refusal
+from engine.domain.values import CommandId, TailnetName
+from engine.ports import EventStore, Fault, WrongFence
+
+_LOG: Final = structlog.get_logger()
+KEYS: Final = "keys"
+"""The folder of the key ring in the directory of the settings."""
+
+
+async def run_engine(settings: Settings, stop: asyncio.Event) -> None:
+    """Decide commands until `stop`.
+
+    Raises:
+        WrongFence: another engine has taken over.
+        Fault: the store or the bus cannot be opened.
+    """
+    clock = SystemClock()
+    ids = RandomIds(clock)
+    async with _opened(settings) as (store, bus):
+        engine = Engine(store, clock, ids, FileKeyRing(Path(settings.directory) / KEYS))
+        if not await _started(engine, stop):
+            return
+        gc.collect()
+        gc.freeze()
+        tailnet = TailnetName(settings.tailnet)
+        registration = Registration(engine, Logins(clock, ids), ids)
+        commands = Commands(engine, registration, ids, open_commands=settings.open_commands)
+        queue = JetStreamQueue(bus, tailnet, open_commands=settings.open_commands)
+        await queue.open()
+        announcer = Announcer(engine, bus, tailnet)
+        deadlines = Deadlines(engine, clock)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(engine.run(stop))
+                group.create_task(announcer.run(stop))
+                group.create_task(deadlines.run(stop))
+                group.create_task(DurableCommands(queue, commands, tailnet).run(stop))
+                await _set_derp_map(engine, settings.derp_map)
+                await serve(bus, tailnet, commands, registration)
+                _LOG.info("engine.ready", position=engine.head().position, epoch=engine.head().epoch)
+        except* WrongFence:
+            raise WrongFence("another engine has taken over this log") from None
+        except* Fault as group_:
+            raise Fault(str(group_.exceptions[0])) from None
+
+
+@contextlib.asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[tuple[EventStore, NatsBus]]:
+    store = open_store(settings.store_url(), tailnet=settings.tailnet)
+    try:
+        bus = await open_bus(settings, "engine", name="netmap-engine")
+        try:
+            yield store, bus
+        finally:
+            await bus.close()
+    finally:
+        await store.close()
+
+
+async def _started(engine: Engine, stop: asyncio.Event) -> bool:
+    """Start the engine, which as a standby may take for ever; return False when told to stop first."""
+    starting = asyncio.ensure_future(engine.start())
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            return False
+        starting.result()
+        return True
+    finally:
+        for task in (starting, stopping):
+            task.cancel()
+        await asyncio.gather(starting, stopping, return_exceptions=True)
+
+
+async def _set_derp_map(engine: Engine, path: str) -> None:
+    if not path:
+        return
+    try:
+        body = await asyncio.to_thread(Path(path).read_bytes)
+        derp_map = msgspec.json.decode(body, type=dict[str, object])
+    except (OSError, msgspec.MsgspecError) as error:
+        raise Fault(f"the DERP map {path} cannot be read: {type(error).__name__}") from None
+    # The id follows from the map and from where the log is: the same file at the next start is decided anew.
+    key = hashlib.sha256(body + str(engine.head()).encode()).hexdigest()[:32]
+    order = Order(
+        command=SetDerpMap(derp_map=derp_map),
+        name="derp.set",
+        command_id=CommandId(f"derp-{key}"),
+        actor="engine",
+        digest=digest_of("engine", "derp.set", body),
+        reason=f"the settings' {Path(path).name}",
+        receipt_always=False,
+    )
+    try:
+        await engine.handle(order)
+    except Refusal as refusal:
+        raise Fault(f"the DERP map {path} is refused: {refusal.message}") from None
