@@ -29,18 +29,17 @@ DUMMY_ID: Final = "serve-derp-dummy"
 
 async def greet(settings: "Settings", stop: asyncio.Event, *, quiet: bool) -> None:
     """Wait until everybody answers, set the dummy DERP map if there is none, say what to type."""
-    looks = 0
-    while not stop.is_set():
-        missing = await _missing(settings)
-        if missing is None:
-            if not quiet:
-                click.echo(said(settings), color=colours())
-            return
-        looks += 1
-        if looks == int(PATIENCE_SECONDS / LOOK_SECONDS):
-            note(f"not ready yet: {missing}")
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), LOOK_SECONDS)
+    place = Place(directory=settings.directory, tailnet=settings.tailnet)
+    async with session(place, World(connect=reach)) as tailnet:
+        looks = 0
+        while (missing := await _missing(tailnet, settings)) and not stop.is_set():
+            looks += 1
+            if looks == int(PATIENCE_SECONDS / LOOK_SECONDS):
+                note(f"not ready yet: {missing}")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), LOOK_SECONDS)
+    if not quiet and not missing:
+        click.echo(said(settings), color=colours())
 
 
 def said(settings: "Settings") -> str:
@@ -60,13 +59,11 @@ def said(settings: "Settings") -> str:
     return "\n".join(lines)
 
 
-async def _missing(settings: "Settings") -> str | None:
-    """Return who does not answer yet; None when everybody does."""
-    place = Place(directory=settings.directory, tailnet=settings.tailnet)
+async def _missing(tailnet: Session, settings: "Settings") -> str:
+    """Return who does not answer yet; empty when everybody does."""
+    host = "127.0.0.1" if settings.listen_host == "0.0.0.0" else settings.listen_host  # noqa: S104 (compared)
     try:
-        async with session(place, World(connect=reach)) as tailnet:
-            await _settle(tailnet)
-        host = "127.0.0.1" if settings.listen_host == "0.0.0.0" else settings.listen_host  # noqa: S104 (compared)
+        await _settle(tailnet)
         async with asyncio.timeout(LOOK_SECONDS):
             _, writer = await asyncio.open_connection(host, settings.listen_port)
         writer.close()
@@ -74,7 +71,7 @@ async def _missing(settings: "Settings") -> str | None:
         return failure.trouble.message
     except OSError as error:
         return f"the frontend does not listen: {type(error).__name__}"
-    return None
+    return ""
 
 
 async def _settle(tailnet: Session) -> None:

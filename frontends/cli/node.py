@@ -88,7 +88,7 @@ def expire(operator: Operator, words: tuple[str, ...], node_by_flag: str | None)
     from engine.domain.commands import ExpireNode
 
     (which,) = only(words, node_by_flag)
-    operator.done(operator.send(ExpireNode(node=reference(which))), {"node": which})
+    operator.done(operator.send(ExpireNode(node=reference(which))), {})
 
 
 @node.command("set-expiry")
@@ -107,7 +107,7 @@ def set_expiry(
     if never == (duration is not None):
         raise click.UsageError("one of --in and --never is needed")
     expiry = Millis(0) if duration is None else Millis(operator.now() + duration * 1000)
-    operator.done(operator.send(SetNodeExpiry(node=reference(which), expiry=expiry)), {"node": which})
+    operator.done(operator.send(SetNodeExpiry(node=reference(which), expiry=expiry)), {})
 
 
 @node.command("rename")
@@ -118,7 +118,7 @@ def rename(operator: Operator, words: tuple[str, ...], node_by_flag: str | None)
     from engine.domain.commands import RenameNode
 
     which, name = only(words, node_by_flag, "NAME")
-    operator.done(operator.send(RenameNode(node=reference(which), name=name)), {"node": which, "name": name})
+    operator.done(operator.send(RenameNode(node=reference(which), name=name)), {})
 
 
 @node.command("delete")
@@ -133,10 +133,10 @@ def delete(operator: Operator, words: tuple[str, ...], node_by_flag: str | None,
     sure(f"Delete {which}?", force=force)
     target = reference(which)
     if isinstance(target, int) and target >= FIRST_PEER_ID:
-        operator.done(operator.send(RemovePeer(peer=target)), {"peer": which})
+        operator.done(operator.send(RemovePeer(peer=target)), {})
         return
     try:
-        operator.done(operator.send(DeleteNode(node=target)), {"node": which})
+        operator.done(operator.send(DeleteNode(node=target)), {})
     except Failure as failure:
         if failure.exit_code != Exit.NOT_FOUND or isinstance(target, int):
             raise
@@ -148,7 +148,7 @@ def _delete_peer_instead(operator: Operator, name: str, failure: Failure) -> Non
     from engine.domain.commands import RemovePeer
 
     try:
-        operator.done(operator.send(RemovePeer(peer=name), suffix="-peer"), {"peer": name})
+        operator.done(operator.send(RemovePeer(peer=name), suffix="-peer"), {})
     except Failure as second:
         raise (failure if second.exit_code == Exit.NOT_FOUND else second) from None
 

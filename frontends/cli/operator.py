@@ -67,7 +67,8 @@ class Operator:
             return
         if not accepted.ok:
             text.note("nothing to do: it is so already")
-        output.emit_facts({"id": accepted.id, **said, **_told(accepted, said), "position": accepted.position})
+        facts = {**said, **accepted.result, "id": accepted.id}
+        output.emit_facts({"id": None, **facts, "position": accepted.position})
         if following:
             text.next_step(*following)
 
@@ -85,10 +86,6 @@ class Operator:
     def now(self) -> int:
         """Return Unix time in milliseconds, for relative times."""
         return self.world.now()
-
-
-def _told(accepted: "Accepted", said: Mapping[str, object]) -> dict[str, object]:
-    return {name: value for name, value in accepted.result.items() if name not in said and name != "id"}
 
 
 _PLACE: Final = (

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import json
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -33,11 +33,14 @@ def run_all(settings: "Settings", *, derp_map: str | None, quiet: bool) -> None:
     Raises:
         Failure: the infrastructure failed, or the DERP map cannot be read (exit 1, 2).
     """
+    import msgspec
+
     folder = Path(settings.directory)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if derp_map:
         settings = _with_derp_map(settings, derp_map, folder / DERP_FILE)
-    _run(settings, _all_roles(settings, quiet=quiet))
+    own = msgspec.structs.replace(settings, nats_urls=(), nats_user="", nats_password="")
+    _run(settings, _all_roles(own, quiet=quiet))
 
 
 def run_role(name: str, settings: "Settings") -> None:
@@ -79,8 +82,10 @@ async def _one_role(name: str, settings: "Settings") -> None:
 
 
 async def _all_roles(settings: "Settings", *, quiet: bool) -> None:
+    from engine.adapters.bus.server import bundled
+
     with _stopping() as stop:
-        async with _bus_server(settings) as served, asyncio.TaskGroup() as group:
+        async with bundled(settings) as served, asyncio.TaskGroup() as group:
             for name in ROLES:
                 group.create_task(_until(stop, name, role_of(name)(served, stop)), name=name)
             group.create_task(greeting.greet(served, stop, quiet=quiet), name="greeting")
@@ -97,12 +102,6 @@ async def _until(stop: asyncio.Event, name: str, role: Awaitable[None]) -> None:
         stop.set()
     if not asked:
         raise Fault(f"the {name} ended unasked")
-
-
-@contextlib.asynccontextmanager
-async def _bus_server(settings: "Settings") -> AsyncIterator["Settings"]:
-    """Run the bundled nats-server; yield the settings with the port that it took."""
-    yield settings
 
 
 @contextlib.contextmanager

@@ -64,7 +64,7 @@ def remove(operator: Operator, words: tuple[str, ...], peer_by_flag: str | None,
 
     (which,) = only(words, peer_by_flag)
     sure(f"Remove {which}?", force=force)
-    operator.done(operator.send(RemovePeer(peer=reference(which))), {"peer": which})
+    operator.done(operator.send(RemovePeer(peer=reference(which))), {})
 
 
 @wg.command("export")
