@@ -57,6 +57,15 @@ def binary() -> Path:
     return Path(found)
 
 
+def prepare(settings: Settings) -> Path:
+    """Write configuration, passwords and contexts into the directory; return the configuration's path.
+
+    Raises:
+        Fault: the directory cannot be written.
+    """
+    return _Server(settings).write()
+
+
 @contextlib.asynccontextmanager
 async def bundled(settings: Settings) -> AsyncIterator[Settings]:
     """Run a nats-server from the directory; yield the settings with the port that it took.
@@ -85,11 +94,8 @@ class _Server:
         self._child: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        """Write the files, start, and wait until it answers."""
-        try:
-            self._write()
-        except OSError as error:
-            raise Fault(f"{self._folder} cannot be written: {error.strerror}") from None
+        """Start it, with its files written, and wait until it answers."""
+        self.write()
         await self._end_left_behind()
         await self._spawn()
 
@@ -116,6 +122,14 @@ class _Server:
         except TimeoutError:
             child.kill()
             await child.wait()
+
+    def write(self) -> Path:
+        """Write the files; return the configuration's path."""
+        try:
+            self._write()
+        except OSError as error:
+            raise Fault(f"{self._folder} cannot be written: {error.strerror}") from None
+        return self._conf
 
     def _write(self) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,0 +1,173 @@
+"""Our own processes, started as an operator starts them: nats-server, engine, projection, any number of frontends.
+
+1. Every process is the real program (`netmap run …`) in a folder of its own test; a role is killed and started by name.
+2. Outside a namespace it listens on loopback; inside one (`host`) on the control address.
+3. `cli` runs the real `netmap` against it; `ask` gives its JSON.
+"""
+
+import contextlib
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from engine.adapters.bus.server import binary, prepare
+from engine.config import Settings
+from tests.kit.lab.net import CONTROL_IP, ROOT, Host, run
+from tests.kit.procs import Proc, free_port, wait_until
+
+NETMAP = str(Path(sys.executable).parent / "netmap")
+READY_SECONDS = 30.0
+
+
+class CliError(AssertionError):
+    """The command line ended with another status than expected."""
+
+
+class Cluster:
+    """One tailnet's processes.
+
+    Args:
+        folder: the directory of the deployment (`NETMAP_DIR`), and of the logs.
+        store: a store's URL; empty is SQLite in the folder.
+        host: run inside this namespace.
+        frontends: how many; they are called f1, f2, ….
+        balanced: put a TCP balancer before the frontends; its port is `port`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        store: str = "",
+        host: Host | None = None,
+        frontends: int = 1,
+        balanced: bool = False,
+    ) -> None:
+        self.folder = folder
+        self.directory = folder / "netmap"
+        self.host = host
+        self.address = CONTROL_IP if host else "127.0.0.1"
+        self.port = 8080 if host else free_port()
+        self._nats_port = 4222 if host else free_port()
+        self._store = store
+        self._balanced = balanced
+        ports = [8081 + i if host else free_port() for i in range(frontends)]
+        self.ports = {f"f{i + 1}": port for i, port in enumerate(ports)}
+        if not balanced:
+            self.ports["f1"] = self.port
+        self.procs: dict[str, Proc] = {}
+
+    @property
+    def url(self) -> str:
+        """What clients are given as login server."""
+        return f"http://{self.address}:{self.port}"
+
+    @property
+    def roles(self) -> list[str]:
+        return ["nats", "engine", "projection", *self.ports]
+
+    def start(self, *names: str) -> None:
+        """Start these, or all, and wait until everybody answers."""
+        self.directory.mkdir(mode=0o700, exist_ok=True)
+        for name in names or self.roles:
+            self.procs[name] = self._spawn(name)
+            if name == "nats":
+                self.procs[name].wait_port(self._nats_port)
+        if self._balanced and "balancer" not in self.procs:
+            backends = [f"{self.address}:{port}" for port in self.ports.values()]
+            argv = [sys.executable, "-m", "tests.kit.proxy", f"{self.address}:{self.port}", *backends]
+            self.procs["balancer"] = self._proc("balancer", argv)
+            self.procs["balancer"].wait_line("listening")
+        self.wait_ready()
+
+    def wait_ready(self) -> None:
+        for name, port in self.ports.items():
+            if self.procs[name].running:
+                wait_until(lambda port=port: self._ready(port), f"{name} is ready", timeout=READY_SECONDS)
+
+    def kill(self, name: str) -> None:
+        """SIGKILL, as a power cut for one process."""
+        self.procs[name].kill()
+
+    def stop(self) -> None:
+        """Stop all, as a service manager does, the readers before the engine."""
+        for name in [*self.ports, "projection", "engine", "nats"]:
+            self.procs[name].terminate()
+
+    def restart(self) -> None:
+        """Stop and start every process; the folder stays."""
+        self.stop()
+        self.start()
+
+    def cli(self, *argv: str, status: int = 0, timeout: float = 30.0) -> str:
+        """Run `netmap <argv>`; return its stdout.
+
+        Raises:
+            CliError: another exit status than `status`.
+        """
+        done = self._run([NETMAP, *argv], timeout=timeout)
+        if done.returncode != status:
+            said = f"netmap {' '.join(argv)}: status {done.returncode}\n{done.stdout}{done.stderr}"
+            raise CliError(said)
+        return done.stdout
+
+    def ask(self, *argv: str) -> Any:
+        """Run `netmap <argv> -o json`; return what it printed."""
+        return json.loads(self.cli(*argv, "-o", "json"))
+
+    def auth_key(self, *flags: str) -> str:
+        """Make a reusable pre-auth key for alice, and alice if need be."""
+        if not any(user["name"] == "alice" for user in self.ask("user", "list")["users"]):
+            self.cli("user", "create", "alice")
+        reply = self.ask("preauthkey", "create", "--user", "alice", "--reusable", *flags)
+        key: str = reply["result"]["key"]
+        return key
+
+    def close(self) -> None:
+        for proc in reversed(list(self.procs.values())):
+            proc.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _spawn(self, name: str) -> Proc:
+        if name == "nats":
+            conf = prepare(Settings(directory=str(self.directory), nats_port=self._nats_port))
+            return self._proc(name, [str(binary()), "-c", str(conf)])
+        if name in ("engine", "projection"):
+            return self._proc(name, [NETMAP, "run", name, *self._common()])
+        listen = f"{self.address}:{self.ports[name]}"
+        argv = [NETMAP, "run", "frontend", "--id", name, "--listen", listen, "--server-url", self.url]
+        return self._proc(name, [*argv, *self._common()])
+
+    def _common(self) -> list[str]:
+        store = ["--store", self._store] if self._store else []
+        return ["--dir", str(self.directory), *store]
+
+    def _proc(self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None) -> Proc:
+        enter = self.host.enter if self.host else ()
+        return Proc(argv, self.folder / f"{name}.log", env=env, cwd=ROOT, enter=enter)
+
+    def _run(self, argv: Sequence[str], *, timeout: float) -> "subprocess.CompletedProcess[str]":
+        whole = ["env", f"NETMAP_DIR={self.directory}", *argv]
+        if self.host:
+            return self.host.run(whole, timeout=timeout, check=False)
+        return run(whole, timeout=timeout, check=False)
+
+    def _ready(self, port: int) -> bool:
+        url = f"http://{self.address}:{port}/health"
+        if self.host:
+            return self.host.curl(url).status == 200
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=1) as answer:
+            return bool(answer.status == 200)
+        return False
