@@ -1,0 +1,347 @@
+"""One client's connection: HTTP/1.1 until the upgrade, then HTTP/2 inside Noise records.
+
+Rule 1: 101, the Noise response, the early payload and our SETTINGS leave in one write.
+Rule 2: who has not finished the handshake within `HANDSHAKE_SECONDS` is cut off; `Door` bounds how many are trying.
+Rule 3: what is sealed must be sent (the counter orders it), so no more is sealed than the transport takes: slices of
+        `SLICE`, and none while the transport holds `HIGH_WATER`.
+Rule 4: a request is a task; a stream that its client resets cancels it. Errors have constant texts.
+Rule 5: a connection that takes nothing for `STALL_SECONDS` although something waits is cut off, and so is one that
+        wants nothing for `IDLE_SECONDS`.
+"""
+
+import asyncio
+import contextlib
+import secrets
+import socket
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, cast
+
+import h11
+import structlog
+
+from engine.domain.values import MachineKey
+from engine.ports import Fault
+from frontends.control.door import Door
+from frontends.control.exchange import Answer, Request, text, unavailable
+from frontends.control.frontend import Frontend
+from frontends.control.outlet import MapStream
+from frontends.control.pages import page
+from frontends.control.routes import route
+from frontends.wire import early, upgrade
+from frontends.wire.errors import ProtocolError, RemoteProtocolError
+from frontends.wire.frames import RecordReader, RecordWriter
+from frontends.wire.http2 import BodyReceived, Event, GoneAway, Http2, RequestReceived, Role, StreamClosed
+from frontends.wire.keytext import Kind, show
+from frontends.wire.noise import PrivateKey, Responder
+from frontends.wire.phases import Phase, Saw, step
+
+HANDSHAKE_SECONDS: Final = 10.0
+STALL_SECONDS: Final = 30.0
+IDLE_SECONDS: Final = 300.0
+"""Clients of 1.70 – 1.88 close a connection that was idle for one minute; later ones keep it."""
+HIGH_WATER: Final = 256 * 1024
+LOW_WATER: Final = 64 * 1024
+MAX_HEAD: Final = 16 * 1024
+"""Octets of an HTTP/1.1 request's head."""
+MAX_IGNORED_BODY: Final = 64 * 1024
+KEY_OCTETS: Final = 32
+USER_TIMEOUT_MILLIS: Final = 90_000
+"""How long the kernel waits for an acknowledgement before it gives the other side up: longer than a keep-alive."""
+
+Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+_log = structlog.get_logger(__name__)
+
+
+class Connection(asyncio.Protocol):
+    """The protocol of one TCP connection; `spawn` starts its requests' tasks."""
+
+    def __init__(self, frontend: Frontend, door: Door, spawn: Spawn) -> None:
+        self._frontend: Final = frontend
+        self._door: Final = door
+        self._spawn: Final = spawn
+        self._phase = Phase.UPGRADING
+        self._transport: asyncio.Transport | None = None
+        self._address = ""
+        self._deadline: asyncio.TimerHandle | None = None
+        self._http1: h11.Connection | None = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
+        self._request: h11.Request | None = None
+        self._ignored = 0
+        self._machine = MachineKey("")
+        self._reader: RecordReader | None = None
+        self._writer: RecordWriter | None = None
+        self._http2: Http2 | None = None
+        self._asked: dict[int, RequestReceived] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._streams: dict[int, MapStream] = {}
+        self._paused = False
+        self._sent = 0
+        self._seen = (0, 0.0)
+        """How much had been sent at the last sweep that saw progress, and when that was."""
+
+    # The transport says -----------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=HIGH_WATER, low=LOW_WATER)
+        _tune(self._transport)
+        peer = self._transport.get_extra_info("peername")
+        self._address = str(peer[0]) if peer else ""
+        if not self._door.enter(self, self._address):
+            self._transport.abort()
+            return
+        loop = asyncio.get_running_loop()
+        self._seen = (0, loop.time())
+        self._deadline = loop.call_later(HANDSHAKE_SECONDS, self.abort)
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what came."""
+        try:
+            if self._phase is Phase.UPGRADING:
+                self._on_http1(data)
+            elif self._phase in (Phase.SERVING, Phase.DRAINING):
+                self._on_records(data)
+        except (ProtocolError, h11.RemoteProtocolError, h11.LocalProtocolError) as error:
+            self._refuse(error)
+
+    def eof_received(self) -> bool:
+        """Close: a client has nothing to wait for after its last word."""
+        return False
+
+    def pause_writing(self) -> None:
+        """Seal no more for now."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self._paused = False
+        self._pump()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (why does not matter)
+        """Forget everything."""
+        if self._phase is not Phase.CLOSED:
+            self._phase = step(self._phase, Saw.EOF)
+        self._passed()
+        self._door.leave(self)
+        for task in self._tasks.values():
+            task.cancel()
+        self._tasks.clear()
+        streams, self._streams = self._streams, {}
+        for stream in streams.values():
+            stream.lost()
+        self._transport = None
+
+    # HTTP/1.1 ---------------------------------------------------------------------------------------------------
+
+    def _on_http1(self, data: bytes) -> None:
+        http1 = self._http1
+        if http1 is None:
+            return
+        http1.receive_data(data)
+        while True:
+            event = http1.next_event()
+            if event is h11.NEED_DATA or event is h11.PAUSED or isinstance(event, h11.ConnectionClosed):
+                return
+            if isinstance(event, h11.Request):
+                self._request = event
+            elif isinstance(event, h11.Data):
+                self._ignored += len(event.data)
+                if self._ignored > MAX_IGNORED_BODY:
+                    raise RemoteProtocolError("the body is too long", status=413)
+            elif isinstance(event, h11.EndOfMessage) and self._request is not None:
+                self._on_request(http1, self._request)
+                return
+
+    def _on_request(self, http1: h11.Connection, request: h11.Request) -> None:
+        if upgrade.is_upgrade_path(request.target):
+            self._phase = step(self._phase, Saw.UPGRADE)
+            self._switch(upgrade.read_initiation(request.method, request.headers), http1.trailing_data[0])
+            return
+        self._phase = step(self._phase, Saw.REQUEST)
+        answer = page(self._frontend, request.method.decode(), request.target.decode("ascii", "replace"))
+        self._send_page(http1, answer, body=request.method != b"HEAD")
+
+    def _send_page(self, http1: h11.Connection, answer: Answer, *, body: bool) -> None:
+        length = (b"content-length", b"%d" % len(answer.body))
+        head = h11.Response(
+            status_code=answer.status, headers=[*answer.headers, length, (b"connection", b"close")]
+        )
+        parts = [http1.send(head), http1.send(h11.Data(answer.body)) if body else b""]
+        parts.append(http1.send(h11.EndOfMessage()))
+        self._write(b"".join(part for part in parts if part))
+        self.close()
+
+    def _switch(self, initiation: bytes, rest: bytes) -> None:
+        if rest:
+            raise RemoteProtocolError("the client spoke before its turn")
+        ephemeral = PrivateKey(secrets.token_bytes(KEY_OCTETS))
+        response, session = Responder(self._frontend.identity.key, ephemeral).respond(initiation)
+        self._phase = step(self._phase, Saw.INITIATION)
+        self._passed()
+        self._http1 = self._request = None
+        self._machine = MachineKey(show(Kind.MACHINE, session.remote_static))
+        self._reader, self._writer = RecordReader(session.receive), RecordWriter(session.send)
+        self._http2 = Http2(Role.SERVER, asyncio.get_running_loop().time())
+        challenge = PrivateKey(secrets.token_bytes(KEY_OCTETS)).public
+        first = self._writer.seal(early.build(challenge) + self._http2.data_to_send())
+        self._write(b"".join((upgrade.SWITCHING, response, first)))
+
+    def _passed(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+            self._door.passed(self._address)
+
+    # HTTP/2 inside Noise ----------------------------------------------------------------------------------------
+
+    def _on_records(self, data: bytes) -> None:
+        if self._reader is None or self._http2 is None:
+            return
+        plain = self._reader.receive(data)
+        for event in self._http2.receive(plain, asyncio.get_running_loop().time()):
+            self._on(event)
+        self._flush()
+        self._pump()
+
+    def _on(self, event: Event) -> None:
+        match event:
+            case RequestReceived(stream=number):
+                self._asked[number] = event
+            case BodyReceived(stream=number, body=body):
+                asked = self._asked.pop(number)
+                request = Request(self._machine, asked.method, asked.path, body)
+                self._tasks[number] = self._spawn(self._answer(number, request))
+            case StreamClosed(stream=number):
+                self._on_closed(number)
+            case GoneAway():
+                self._phase = step(self._phase, Saw.GOAWAY)
+                self.close()
+            case _:
+                pass  # what only clients hear
+
+    def _on_closed(self, number: int) -> None:
+        self._asked.pop(number, None)
+        task = self._tasks.pop(number, None)
+        if task is not None:
+            task.cancel()
+        stream = self._streams.pop(number, None)
+        if stream is not None:
+            stream.lost()
+
+    async def _answer(self, number: int, request: Request) -> None:
+        stream = MapStream(self, number)
+        answer: Answer | None
+        try:
+            answer = await route(request)(self._frontend, request, stream)
+        except RemoteProtocolError as error:
+            answer = text(error.status, "the request is not what it should be")
+        except Fault:
+            answer = unavailable()
+        except Exception:  # noqa: BLE001 (the top of a task)
+            _log.exception("a request failed")
+            answer = text(500, "something went wrong here")
+        self._tasks.pop(number, None)
+        if answer is not None and self._http2 is not None and self._transport is not None:
+            self._http2.send_headers(number, answer.status, answer.headers, end=not answer.body)
+            if answer.body:
+                self._http2.send_data(number, answer.body, end=True)
+            self._flush()
+
+    # For the streams --------------------------------------------------------------------------------------------
+
+    def begin(self, stream: MapStream) -> bool:
+        """Send the head of a stream that goes on; return False if it is gone."""
+        if self._http2 is None or self._transport is None:
+            return False
+        if not self._http2.send_headers(stream.number, 200):
+            return False
+        self._streams[stream.number] = stream
+        self._flush()
+        return True
+
+    def takes(self, number: int) -> bool:
+        """Return whether a slice of this stream can be sealed and sent now."""
+        if self._paused or self._http2 is None or self._transport is None or self._transport.is_closing():
+            return False
+        return self._http2.is_open(number) and self._http2.pending(number) == 0
+
+    def send(self, number: int, piece: bytes | memoryview) -> None:
+        """Seal and send a slice of a stream."""
+        if self._http2 is not None:
+            self._http2.send_data(number, bytes(piece))
+            self._flush()
+
+    def drop(self, number: int, *, whole: bool) -> None:
+        """End a stream from our side; one that is not `whole` is reset."""
+        self._streams.pop(number, None)
+        if self._http2 is None or self._transport is None:
+            return
+        if whole and self._http2.pending(number) == 0:
+            self._http2.send_data(number, b"", end=True)
+        else:
+            self._http2.reset(number)
+        self._flush()
+
+    def _pump(self) -> None:
+        for stream in list(self._streams.values()):
+            stream.pump()
+
+    def _flush(self) -> None:
+        if self._http2 is not None and self._writer is not None:
+            data = self._http2.data_to_send()
+            if data:
+                self._write(bytes(self._writer.seal(data)))
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._sent += len(data)
+            self._transport.write(data)
+
+    # Ends -------------------------------------------------------------------------------------------------------
+
+    def sweep(self, now: float) -> None:
+        """Cut off a connection that is stuck, or idle for long."""
+        sent, since = self._seen
+        waits = self._paused or any(stream.waits for stream in self._streams.values())
+        busy = bool(self._tasks or self._streams or self._asked)
+        if self._sent != sent or (busy and not waits):
+            self._seen = (self._sent, now)
+        elif now - since > (STALL_SECONDS if waits else IDLE_SECONDS):
+            self.abort()
+
+    def _refuse(self, error: Exception) -> None:
+        """Say the last words that are possible, and hang up."""
+        if self._phase in (Phase.UPGRADING, Phase.HANDSHAKING):
+            status = error.status if isinstance(error, RemoteProtocolError) else 400
+            self._write(b"HTTP/1.1 %d Refused\r\nconnection: close\r\ncontent-length: 0\r\n\r\n" % status)
+        else:
+            with contextlib.suppress(ProtocolError):
+                self._flush()
+        self._phase = step(self._phase, Saw.REFUSED) if self._phase is not Phase.DRAINING else Phase.CLOSED
+        self.close()
+
+    def drain(self) -> None:
+        """Say GOAWAY and close."""
+        if self._http2 is not None and self._transport is not None:
+            self._http2.close()
+            self._flush()
+        self.close()
+
+    def close(self) -> None:
+        """Close once what is written is sent."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def _tune(transport: asyncio.Transport) -> None:
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MILLIS)
