@@ -1,1 +1,15 @@
-"""The projections fold: events in, netmaps in memory, deltas out."""
+"""The projections fold: events in, netmaps in memory, deltas out.
+
+- `netmap/`: the fold, its objects, views and deltas (pure)
+- `inventory/`: lists that operators read (pure)
+- `history/`: moments, replay, events as rows (pure)
+- `pages.py`: rows as pages that fit into a message (pure)
+- `soft_cache.py`: the newest soft facts, with leases
+- `snapshots.py`: snapshots in chunks, shared by all who ask at about the same time
+- `live.py`: the present state of a process, and whoever waits for it to move
+- `past.py`: earlier states, by reading the log again
+- `events.py`: pages of events, and receipts of commands, from the log
+- `queries.py`: the service `netmap-queries`
+- `runner.py`: the role: tail, fold, tell, answer
+- `__main__.py`: one process of the role
+"""

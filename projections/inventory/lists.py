@@ -1,0 +1,203 @@
+"""The tailnet's tables as rows, by id."""
+
+import base64
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from engine.domain.aggregates import AuthKey, Connection, Node, Peer
+from engine.domain.state import Tailnet
+from engine.domain.values import NodeId, PeerId, UserId
+from projections.inventory.rows import (
+    AuthKeyRow,
+    ConnectionRow,
+    NodeConnection,
+    NodeRow,
+    PeerRow,
+    Presence,
+    SettingsRow,
+    UserRow,
+)
+
+PresenceOf = Callable[[NodeId], Presence | None]
+
+
+def nobody(_node: NodeId) -> Presence | None:
+    """Return that nothing is known: history's answer."""
+    return None
+
+
+def base64_of(key: str) -> str:
+    """Return a key as WireGuard's tools write it; `key` is a prefix, a colon and 64 hex digits."""
+    return base64.b64encode(bytes.fromhex(key.partition(":")[2])).decode("ascii")
+
+
+def user_name(tailnet: Tailnet, number: UserId) -> str:
+    """Return a user's name; empty when there is no such user."""
+    user = tailnet.users.get(number)
+    return "" if user is None else user.name
+
+
+def nodes(tailnet: Tailnet, presence: PresenceOf = nobody) -> Iterator[NodeRow]:
+    """Yield every node, by id."""
+    return (node_row(tailnet, tailnet.nodes[number], presence) for number in sorted(tailnet.nodes))
+
+
+def node_row(tailnet: Tailnet, node: Node, presence: PresenceOf = nobody) -> NodeRow:
+    """Return a node's row."""
+    known = presence(node.id)
+    row = NodeRow(
+        id=node.id,
+        stable_id=node.stable_id,
+        name=node.name,
+        fqdn=f"{node.name}.{tailnet.settings.base_domain}",
+        user=node.user,
+        user_name=user_name(tailnet, node.user),
+        tags=node.tags,
+        ipv4=node.ipv4,
+        ipv6=node.ipv6,
+        node_key=node.node_key,
+        node_key_base64=base64_of(node.node_key),
+        machine_key=node.machine_key,
+        created=node.created,
+        expiry=node.expiry,
+        expired=node.expired,
+        ephemeral=node.ephemeral,
+        auth_key=node.auth_key,
+        hostname=node.hostname,
+        os=node.os,
+        capver=node.capver,
+        connections=tuple(_node_connections(tailnet, node.id)),
+    )
+    return row if known is None else _present(row, known)
+
+
+def _present(row: NodeRow, known: Presence) -> NodeRow:
+    return msgspec.structs.replace(
+        row,
+        os=known.os or row.os,
+        capver=known.capver or row.capver,
+        online=known.online,
+        last_seen=known.last_seen,
+        endpoints=known.endpoints,
+        home_derp=known.home_derp,
+        client_version=known.client_version,
+        frontend=known.frontend,
+    )
+
+
+def users(tailnet: Tailnet) -> Iterator[UserRow]:
+    """Yield every user, by id."""
+    own_nodes = Counter(node.user for node in tailnet.nodes.values())
+    own_peers = Counter(peer.user for peer in tailnet.peers.values())
+    for number in sorted(tailnet.users):
+        user = tailnet.users[number]
+        yield UserRow(
+            id=user.id,
+            name=user.name,
+            display_name=user.display_name,
+            email=user.email,
+            created=user.created,
+            nodes=own_nodes[number],
+            wireguard_only_peers=own_peers[number],
+        )
+
+
+def auth_keys(tailnet: Tailnet) -> Iterator[AuthKeyRow]:
+    """Yield every pre-auth key, by id."""
+    return (_auth_key_row(tailnet, tailnet.auth_keys[number]) for number in sorted(tailnet.auth_keys))
+
+
+def peers(tailnet: Tailnet) -> Iterator[PeerRow]:
+    """Yield every WireGuard-only peer, by id."""
+    return (_peer_row(tailnet, tailnet.peers[number]) for number in sorted(tailnet.peers))
+
+
+def connections(tailnet: Tailnet) -> Iterator[ConnectionRow]:
+    """Yield every connection, by node, then by peer."""
+    return (_connection_row(tailnet, tailnet.connections[pair]) for pair in sorted(tailnet.connections))
+
+
+def settings(tailnet: Tailnet) -> SettingsRow:
+    """Return what holds for the whole tailnet."""
+    held = tailnet.settings
+    return SettingsRow(
+        base_domain=held.base_domain,
+        nodes_v4=held.nodes_v4,
+        nodes_v6=held.nodes_v6,
+        peers_v4=held.peers_v4,
+        peers_v6=held.peers_v6,
+        derp_map=held.derp_map,
+    )
+
+
+def _node_connections(tailnet: Tailnet, node: NodeId) -> Iterator[NodeConnection]:
+    for number in sorted(tailnet.peers_of_node.get(node, ())):
+        connection = tailnet.connections[node, number]
+        yield NodeConnection(
+            peer=number,
+            peer_name=_peer_name(tailnet, number),
+            ipv4_masq_addr=connection.ipv4_masq,
+            ipv6_masq_addr=connection.ipv6_masq,
+        )
+
+
+def _peer_name(tailnet: Tailnet, number: PeerId) -> str:
+    peer = tailnet.peers.get(number)
+    return "" if peer is None else peer.name
+
+
+def _node_name(tailnet: Tailnet, number: NodeId) -> str:
+    node = tailnet.nodes.get(number)
+    return "" if node is None else node.name
+
+
+def _auth_key_row(tailnet: Tailnet, key: AuthKey) -> AuthKeyRow:
+    return AuthKeyRow(
+        id=key.id,
+        user=key.user,
+        user_name=user_name(tailnet, key.user),
+        prefix=key.prefix,
+        reusable=key.reusable,
+        ephemeral=key.ephemeral,
+        tags=key.tags,
+        created=key.created,
+        expiry=key.expiry,
+        expired=key.expired,
+        used=key.used,
+        spent=key.used > 0 and not key.reusable,
+    )
+
+
+def _peer_row(tailnet: Tailnet, peer: Peer) -> PeerRow:
+    connected = sorted(tailnet.nodes_of_peer.get(peer.id, ()))
+    return PeerRow(
+        id=peer.id,
+        stable_id=peer.stable_id,
+        name=peer.name,
+        fqdn=f"{peer.name}.{tailnet.settings.base_domain}",
+        user=peer.user,
+        user_name=user_name(tailnet, peer.user),
+        public_key=peer.public_key,
+        public_key_base64=base64_of(peer.public_key),
+        allowed_ips=peer.allowed_ips,
+        endpoints=peer.endpoints,
+        ipv4=peer.ipv4,
+        ipv6=peer.ipv6,
+        extra_config=peer.extra,
+        created=peer.created,
+        connected_nodes=tuple(f"{number}({_node_name(tailnet, number)})" for number in connected),
+    )
+
+
+def _connection_row(tailnet: Tailnet, connection: Connection) -> ConnectionRow:
+    return ConnectionRow(
+        node=connection.node,
+        node_name=_node_name(tailnet, connection.node),
+        peer=connection.peer,
+        peer_name=_peer_name(tailnet, connection.peer),
+        ipv4_masq_addr=connection.ipv4_masq,
+        ipv6_masq_addr=connection.ipv6_masq,
+        created=connection.created,
+    )

@@ -1,0 +1,137 @@
+"""The rows of every list that an operator reads, as JSON has them.
+
+Rule 1: times are Unix milliseconds, 0 is never; ids are numbers; keys are in the client's text form and, where
+        WireGuard tools want them, in base64 too.
+Rule 2: no row holds a secret, nor what could be mistaken for one.
+Rule 3: soft state is not in the log: history cannot tell it, and says so by leaving it out.
+"""
+
+import msgspec
+
+from engine.domain.events import ExtraConfig
+
+
+class Presence(msgspec.Struct, frozen=True, kw_only=True):
+    """What frontends know of a node right now."""
+
+    online: bool
+    last_seen: int = 0
+    endpoints: tuple[str, ...] = ()
+    home_derp: int = 0
+    os: str = ""
+    client_version: str = ""
+    capver: int = 0
+    frontend: str = ""
+
+
+class NodeConnection(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A node's connection to a WireGuard-only peer."""
+
+    peer: int
+    peer_name: str
+    ipv4_masq_addr: str
+    ipv6_masq_addr: str
+
+
+class NodeRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A node; from `online` on it is soft state: None or empty where nothing was heard, and always in history."""
+
+    id: int
+    stable_id: str
+    name: str
+    fqdn: str
+    user: int
+    user_name: str
+    tags: tuple[str, ...]
+    ipv4: str
+    ipv6: str
+    node_key: str
+    node_key_base64: str
+    machine_key: str
+    created: int
+    expiry: int
+    expired: bool
+    ephemeral: bool
+    auth_key: int | None
+    hostname: str
+    os: str
+    capver: int
+    connections: tuple[NodeConnection, ...]
+    online: bool | None = None
+    last_seen: int = 0
+    endpoints: tuple[str, ...] = ()
+    home_derp: int = 0
+    client_version: str = ""
+    frontend: str = ""
+
+
+class UserRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A user, and how much belongs to it."""
+
+    id: int
+    name: str
+    display_name: str
+    email: str
+    created: int
+    nodes: int
+    wireguard_only_peers: int
+
+
+class AuthKeyRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A pre-auth key without its secret; `spent` means that a one-off key has been used."""
+
+    id: int
+    user: int
+    user_name: str
+    prefix: str
+    reusable: bool
+    ephemeral: bool
+    tags: tuple[str, ...]
+    created: int
+    expiry: int
+    expired: bool
+    used: int
+    spent: bool
+
+
+class PeerRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A WireGuard-only peer; `connectedNodes` are `id(name)`, as the user's document shows them."""
+
+    id: int
+    stable_id: str
+    name: str
+    fqdn: str
+    user: int
+    user_name: str
+    public_key: str
+    public_key_base64: str
+    allowed_ips: tuple[str, ...]
+    endpoints: tuple[str, ...]
+    ipv4: str
+    ipv6: str
+    extra_config: ExtraConfig
+    created: int
+    connected_nodes: tuple[str, ...]
+
+
+class ConnectionRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A connection of a node with a WireGuard-only peer."""
+
+    node: int
+    node_name: str
+    peer: int
+    peer_name: str
+    ipv4_masq_addr: str
+    ipv6_masq_addr: str
+    created: int
+
+
+class SettingsRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What holds for the whole tailnet."""
+
+    base_domain: str
+    nodes_v4: str
+    nodes_v6: str
+    peers_v4: str
+    peers_v6: str
+    derp_map: msgspec.Raw

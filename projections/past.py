@@ -1,0 +1,72 @@
+"""Earlier states, by reading the log again up to a moment.
+
+Rule 1: one replay at a time; its pages are small, so that the present goes on meanwhile.
+Rule 2: the last few are kept: who pages through one moment, or compares two, reads the log once for each.
+Rule 3: a moment at or after the present is the present: what has been read is all there is.
+"""
+
+import asyncio
+from collections import OrderedDict
+from typing import Final
+
+from engine.contracts.queries import BEHIND_SECONDS
+from engine.domain.values import Epoch
+from engine.ports import Fault
+from projections.history.moment import AtPosition, Moment
+from projections.history.replay import Replay
+from projections.live import Live
+from projections.netmap.state import NetmapState
+
+PAGE: Final = 500
+"""Records at a time: some 5 ms of folding."""
+KEPT: Final = 2
+REPLAY_SECONDS: Final = 30.0
+"""How long a replay may take: a log of 1 M records takes about half of it."""
+
+
+class Past:
+    """The states of one log at earlier moments."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._kept: OrderedDict[tuple[Epoch, Moment], NetmapState] = OrderedDict()
+        self._turn = asyncio.Lock()
+
+    async def at(self, moment: Moment | None) -> NetmapState:
+        """Return the state at the moment; only for reading.
+
+        Raises:
+            Behind: the log has not come to that position.
+            Fault: the log cannot be read, or the replay takes too long.
+        """
+        now = self._live.state
+        if moment is None:
+            return now
+        if isinstance(moment, AtPosition):
+            await self._live.reached(moment.position, BEHIND_SECONDS)
+            if moment.position == now.position:
+                return now
+        elif moment.at >= now.at:
+            return now
+        try:
+            async with asyncio.timeout(REPLAY_SECONDS), self._turn:
+                return await self._replayed(moment)
+        except TimeoutError:
+            raise Fault(f"a replay took more than {REPLAY_SECONDS:.0f} s") from None
+
+    async def _replayed(self, moment: Moment) -> NetmapState:
+        key = (self._live.state.epoch, moment)
+        held = self._kept.get(key)
+        if held is not None:
+            self._kept.move_to_end(key)
+            return held
+        replay = Replay(moment, self._live.policy)
+        while not replay.arrived:
+            records = await self._live.reader.read(replay.state.position, PAGE)
+            if not records or replay.take(records):
+                break
+            await asyncio.sleep(0)  # a reader in memory never waits: let the present go on
+        self._kept[key] = replay.state
+        if len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return replay.state

@@ -1,0 +1,187 @@
+"""The service `netmap-queries`: what may be asked of a projection; any replica answers.
+
+Rule 1: every answer says at which `position` it is true.
+Rule 2: `minPosition` waits, then fails as `query.behind`; `at` goes back in the log, where soft state is unknown.
+Rule 3: lists are pages (`pages.py`): `next`, when it is not null, is the `after` of the following page.
+Rule 4: errors are those of commands: `Bus.serve` turns a Refusal or a Fault into them.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final
+
+import msgspec
+
+from engine.contracts import subjects
+from engine.contracts.netmap import SnapshotChunk
+from engine.contracts.queries import BEHIND_SECONDS, QUERIES, HeadReply, Query
+from engine.domain.errors import Invalid, NotFound
+from engine.domain.refs import node_of, peer_of, user_of
+from engine.domain.values import Position, TailnetName
+from engine.ports import Answer, Endpoint, Fault, Message
+from projections.events import Events
+from projections.history.moment import moment
+from projections.inventory import legacy, lists
+from projections.live import Live
+from projections.netmap.state import NetmapState
+from projections.netmap.view import view
+from projections.pages import MAX_ROWS, SIDE_OCTETS, page
+from projections.past import Past
+from projections.snapshots import Snapshots
+
+VERSION: Final = "0.1.0"
+DESCRIPTION: Final = "Netmaps, lists, history and snapshots of a tailnet"
+
+_QUERY: Final = msgspec.json.Decoder(Query)
+_ENCODER: Final = msgspec.json.Encoder()
+_SCHEMA: Final = _ENCODER.encode(msgspec.json.schema(Query)).decode()
+
+Handler = Callable[[Query], Awaitable[object]]
+
+
+class Queries:
+    """Answers from what one projection process knows."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._past = Past(live)
+        self._snapshots = Snapshots(lambda: live.state, live.clock.monotonic)
+        self._events = Events(live)
+        self._handlers: dict[tuple[str, str], Handler] = {
+            ("head", "get"): self._head,
+            ("snapshot", "get"): self._snapshot,
+            ("netmap", "get"): self._netmap,
+            ("node", "list"): self._nodes,
+            ("node", "get"): self._node,
+            ("user", "list"): self._users,
+            ("authkey", "list"): self._auth_keys,
+            ("peer", "list"): self._peers,
+            ("connection", "list"): self._connections,
+            ("event", "list"): self._events.listed,
+            ("command", "get"): self._events.command,
+            ("settings", "get"): self._settings,
+        }
+
+    def endpoints(self, tailnet: TailnetName) -> list[Endpoint]:
+        """Return one endpoint for each query of the contract."""
+        return [
+            Endpoint(
+                name=f"{resource}-{verb}",
+                subject=subjects.query(tailnet, resource, verb),
+                respond=self._responder(self._handlers[resource, verb]),
+                metadata={"schema": _SCHEMA},
+            )
+            for resource, verb in QUERIES
+        ]
+
+    def _responder(self, handler: Handler) -> Callable[[Message], Awaitable[Answer]]:
+        async def respond(message: Message) -> Answer:
+            query = _decoded(message.data)
+            await self._live.reached(Position(query.min_position), BEHIND_SECONDS)
+            return Answer(_ENCODER.encode(await handler(query)))
+
+        return respond
+
+    async def _state(self, query: Query) -> NetmapState:
+        return await self._past.at(moment(query.at, self._live.clock.now()))
+
+    def _presence(self, query: Query) -> lists.PresenceOf:
+        return lists.nobody if query.at is not None else self._live.soft.presence
+
+    async def _head(self, _query: Query) -> HeadReply:
+        return HeadReply(epoch=self._live.state.epoch, position=self._live.state.position)
+
+    async def _snapshot(self, query: Query) -> SnapshotChunk:
+        if not self._live.state.epoch:
+            raise Fault("the log has not begun: there is nothing to give")
+        return self._snapshots.chunk(query.chunk, query.snapshot, query.min_position)
+
+    async def _netmap(self, query: Query) -> dict[str, object]:
+        state = await self._state(query)
+        if query.node is None:
+            raise Invalid("query.node_missing", "whose netmap? 'node' is missing", field="node")
+        netmap = view(state, node_of(state.tailnet, query.node).id)
+        if netmap is None:
+            raise NotFound("node.not_found", "the node has no netmap", field="node")
+        peers = page(((peer.id, peer) for peer in netmap.peers), after=query.after, limit=query.limit)
+        reply = {field.encode_name: getattr(netmap, field.name) for field in msgspec.structs.fields(netmap)}
+        return reply | {"peers": peers.rows, "next": peers.next}
+
+    async def _nodes(self, query: Query) -> dict[str, object]:
+        state = await self._state(query)
+        tailnet = state.tailnet
+        owner = None if query.user is None else user_of(tailnet, query.user).id
+        presence = self._presence(query)
+        rows = (
+            (number, lists.node_row(tailnet, tailnet.nodes[number], presence))
+            for number in sorted(tailnet.nodes)
+            if number > query.after and owner in {None, tailnet.nodes[number].user}
+        )
+        reply = _list(state, "nodes", rows, query)
+        peers = page(((peer.id, peer) for peer in legacy.legacy_peers(tailnet)), **_SIDE)
+        pairs = page(enumerate(legacy.legacy_connections(tailnet), start=1), **_SIDE)
+        return reply | {"wireguard_only_peers": peers.rows, "wireguard_connections": pairs.rows}
+
+    async def _node(self, query: Query) -> dict[str, object]:
+        state = await self._state(query)
+        if query.node is None:
+            raise Invalid("query.node_missing", "which node? 'node' is missing", field="node")
+        node = node_of(state.tailnet, query.node)
+        row = lists.node_row(state.tailnet, node, self._presence(query))
+        return {"position": state.position, "node": row}
+
+    async def _users(self, query: Query) -> dict[str, object]:
+        state = await self._state(query)
+        return _list(state, "users", ((row.id, row) for row in lists.users(state.tailnet)), query)
+
+    async def _auth_keys(self, query: Query) -> dict[str, object]:
+        state = await self._state(query)
+        owner = None if query.user is None else user_of(state.tailnet, query.user).id
+        rows = ((row.id, row) for row in lists.auth_keys(state.tailnet) if owner is None or row.user == owner)
+        return _list(state, "authKeys", rows, query)
+
+    async def _peers(self, query: Query) -> dict[str, object]:
+        state = await self._state(query)
+        tailnet = state.tailnet
+        one = None if query.peer is None else peer_of(tailnet, query.peer).id
+        owner = None if query.user is None else user_of(tailnet, query.user).id
+        rows = (
+            (row.id, row)
+            for row in lists.peers(tailnet)
+            if (one is None or row.id == one) and (owner is None or row.user == owner)
+        )
+        return _list(state, "peers", rows, query)
+
+    async def _connections(self, query: Query) -> dict[str, object]:
+        state = await self._state(query)
+        node = None if query.node is None else node_of(state.tailnet, query.node).id
+        peer = None if query.peer is None else peer_of(state.tailnet, query.peer).id
+        found = (
+            row
+            for row in lists.connections(state.tailnet)
+            if (node is None or row.node == node) and (peer is None or row.peer == peer)
+        )
+        return _list(state, "connections", enumerate(found, start=1), query)
+
+    async def _settings(self, query: Query) -> dict[str, object]:
+        state = await self._state(query)
+        return {"position": state.position, "settings": lists.settings(state.tailnet)}
+
+
+_SIDE: Final = {"after": 0, "limit": MAX_ROWS, "budget": SIDE_OCTETS}
+
+
+def _list(
+    state: NetmapState, name: str, rows: Iterable[tuple[int, object]], query: Query
+) -> dict[str, object]:
+    found = page(rows, after=query.after, limit=query.limit)
+    return {"position": state.position, name: found.rows, "next": found.next}
+
+
+def _decoded(data: bytes) -> Query:
+    try:
+        query = _QUERY.decode(data or b"{}")
+    except msgspec.MsgspecError as error:
+        raise Invalid("query.malformed", f"not a query: {error}") from None
+    if query.limit < 1 or query.after < 0 or query.min_position < 0:
+        raise Invalid("query.malformed", "'limit' is 1 or more, 'after' and 'minPosition' 0 or more")
+    return query
