@@ -29,7 +29,7 @@ def list_(operator: Operator) -> None:
         Column("SINCE", lambda row: ago(row.get("since"), now)),
         Column("ENDS", lambda row: ago(row.get("until"), now)),
     )
-    operator.rows(operator.ask("login", "list").get("logins", []), columns, empty=("nobody waits",))
+    operator.rows(operator.listed("login", "logins"), columns, empty=("nobody waits",))
 
 
 @auth.command("approve")

@@ -38,7 +38,7 @@ def list_(operator: Operator, node: str | None, peer: str | None) -> None:
         "node": None if node is None else reference(node),
         "peer": None if peer is None else reference(peer),
     }
-    rows = operator.ask("connection", "list", **wanted).get("connections", [])
+    rows = operator.listed("connection", "connections", **wanted)
     empty = (
         "no connections",
         "netmap node add-wg-connection --node-id NODE --wg-peer-id PEER --ipv4-masq-addr A",

@@ -14,7 +14,7 @@ from frontends.cli.groups import noun
 from frontends.cli.operator import Operator, reading
 from frontends.cli.output import Column, Row
 from frontends.cli.session import Session
-from frontends.cli.text import ago, clean, listed
+from frontends.cli.text import ago, clean, listed, note
 
 if TYPE_CHECKING:
     from engine.ports import Message
@@ -51,6 +51,8 @@ def list_(operator: Operator, after: int, limit: int, types: tuple[str, ...]) ->
     )
     now = operator.now()
     operator.rows(reply.get("events", []), columns, empty=("no events there",))
+    if operator.form == "table" and reply.get("next") is not None:
+        note(f"more: --after {reply['next']}")
 
 
 @events.command("tail")
@@ -83,9 +85,11 @@ async def pages(
         if rows:
             seen = rows[-1]["position"]
             yield rows
-        elif not endless:
+        if reply.get("next") is not None:
+            seen = reply["next"]
+        elif not rows and not endless:
             return
-        else:
+        elif not rows:
             await _woken(wake)
 
 

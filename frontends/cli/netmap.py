@@ -10,7 +10,7 @@ from frontends.cli.groups import Nouns
 from frontends.cli.node import addresses, state
 from frontends.cli.operator import Operator, reading
 from frontends.cli.output import Column
-from frontends.cli.text import note, pick, reference, short_key
+from frontends.cli.text import clean, note, pick, reference, short_key
 
 netmap = Nouns(help="Netmaps: what a node is told, now or then.", aliases={"get": "show"})
 
@@ -33,13 +33,13 @@ netmap = Nouns(help="Netmaps: what a node is told, now or then.", aliases={"get"
 def show(operator: Operator, node: str, at: str | None) -> None:
     """Show a node's netmap."""
     then = None if at is None else reference(at)
-    reply = operator.ask("netmap", "get", node=reference(node), at=then)
+    who = reference(node)
+    reply = operator.talk(lambda tailnet: tailnet.ask_all("netmap", "get", "peers", node=who, at=then))
     if operator.form != "table":
         output.emit(operator.form, reply)
         return
-    whole = pick(reply, "netmap", default=reply)
-    me = whole.get("self", {})
-    note(f"position {reply.get('position', '?')}: the netmap of {pick(me, 'id')} {pick(me, 'name')}")
+    me = reply.get("self", {})
+    note(f"position {reply.get('position', '?')}: the netmap of {me.get('id')}({clean(me.get('name', ''))})")
     columns = (
         Column("ID", lambda row: row.get("id")),
         Column("NAME", lambda row: row.get("name")),
@@ -49,7 +49,7 @@ def show(operator: Operator, node: str, at: str | None) -> None:
         Column("STATE", state),
         Column("AS", _masquerade),
     )
-    operator.rows(_rows(whole), columns, empty=("no peers",))
+    operator.rows(_rows(reply), columns, empty=("no peers",))
 
 
 def _rows(whole: Mapping[str, Any]) -> list[dict[str, Any]]:

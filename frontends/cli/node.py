@@ -45,7 +45,7 @@ def list_(operator: Operator, user: str | None) -> None:
         Column("EXPIRES", lambda row: ago(row.get("expiry"), now, unset="never")),
     )
     wanted = None if user is None else reference(user)
-    rows = operator.ask("node", "list", user=wanted).get("nodes", [])
+    rows = operator.listed("node", "nodes", user=wanted)
     operator.rows(rows, columns, empty=("no nodes yet", "netmap preauthkey create --user USER"))
 
 

@@ -58,6 +58,12 @@ class Operator:
         """Ask one query."""
         return self.talk(lambda tailnet: tailnet.ask(resource, verb, **fields))
 
+    def listed(self, resource: str, key: str, **fields: Any) -> list[output.Row]:
+        """Return all rows of a list."""
+        reply = self.talk(lambda tailnet: tailnet.ask_all(resource, "list", key, **fields))
+        rows: list[output.Row] = reply[key]
+        return rows
+
     def done(self, accepted: "Accepted", said: Mapping[str, object], *following: str) -> None:
         """Show what a command did: the whole answer as a document, or facts, the position and the next step."""
         if self.form != "table":

@@ -66,7 +66,7 @@ def list_(operator: Operator, user: str | None) -> None:
         Column("EXPIRES", lambda row: _until(row, now)),
     )
     wanted = None if user is None else reference(user)
-    rows = operator.ask("authkey", "list", user=wanted).get("authKeys", [])
+    rows = operator.listed("authkey", "authKeys", user=wanted)
     operator.rows(rows, columns, empty=("no pre-auth keys", "netmap preauthkey create --user USER"))
 
 

@@ -83,6 +83,24 @@ class Session:
             raise unreachable(self.place, f"nobody answers {resource} {verb}: {error}") from None
         return _body(reply, "")
 
+    async def ask_all(self, resource: str, verb: str, key: str, **fields: Any) -> dict[str, Any]:
+        """Ask for every page; return the first answer with all rows under `key`.
+
+        Later pages are of the first one's position or newer, whichever replica gives them.
+
+        Raises:
+            Failure: as `ask`.
+        """
+        whole = await self.ask(resource, verb, **fields)
+        rows = list(whole.get(key) or ())
+        following = whole.pop("next", None)
+        while following is not None:
+            paged = {**fields, "after": following, "min_position": whole.get("position", 0)}
+            page = await self.ask(resource, verb, **paged)
+            rows += page.get(key) or ()
+            following = page.get("next")
+        return {**whole, key: rows}
+
 
 @contextlib.asynccontextmanager
 async def session(place: Place, world: World) -> AsyncIterator[Session]:

@@ -35,5 +35,5 @@ def list_(operator: Operator) -> None:
         Column("EMAIL", lambda row: row.get("email")),
         Column("CREATED", lambda row: ago(pick(row, "created", "createdAt"), now)),
     )
-    rows = operator.ask("user", "list").get("users", [])
+    rows = operator.listed("user", "users")
     operator.rows(rows, columns, empty=("no users yet", "netmap user create NAME"))

@@ -37,7 +37,7 @@ def list_(operator: Operator) -> None:
         Column("ENDPOINTS", lambda row: row.get("endpoints")),
         Column("CONNECTED", lambda row: row.get("connectedNodes")),
     )
-    operator.rows(operator.ask("peer", "list").get("peers", []), columns, empty=_EMPTY)
+    operator.rows(operator.listed("peer", "peers"), columns, empty=_EMPTY)
 
 
 @wg.command("get")
@@ -95,15 +95,13 @@ def export(
 
 
 async def _remotes(tailnet: Session, which: str) -> list[wgconfig.Remote]:
-    """Return the connected nodes; the answers are of one position or newer, whichever replica gives them."""
-    peers = await tailnet.ask("peer", "list")
-    peer = _found(peers, which)
-    since = int(peers.get("position", 0))
-    connections = await tailnet.ask("connection", "list", peer=int(peer["id"]), min_position=since)
-    since = max(since, int(connections.get("position", 0)))
-    nodes = await tailnet.ask("node", "list", min_position=since)
-    by_id = {row["id"]: row for row in nodes.get("nodes", [])}
-    mine = [row for row in connections.get("connections", []) if row.get("peer") == peer["id"]]
+    """Return the connected nodes; those are at least as new as the connections, whichever replica answers."""
+    peer = await peer_of(tailnet, which)
+    connections = await tailnet.ask_all("connection", "list", "connections", peer=int(peer["id"]))
+    since = int(connections.get("position", 0))
+    nodes = await tailnet.ask_all("node", "list", "nodes", min_position=since)
+    by_id = {row["id"]: row for row in nodes["nodes"]}
+    mine = [row for row in connections["connections"] if row.get("peer") == peer["id"]]
     return [wgconfig.remote_of(row, by_id[row["node"]]) for row in mine if row.get("node") in by_id]
 
 
@@ -113,16 +111,8 @@ async def peer_of(tailnet: Session, which: str) -> Row:
     Raises:
         Failure: there is none (exit 4).
     """
-    return _found(await tailnet.ask("peer", "list"), which)
-
-
-def _found(reply: Row, which: str) -> Row:
-    wanted = reference(which)
-    rows: list[Row] = reply.get("peers", [])
-    for row in rows:
-        if wanted in (row.get("id"), row.get("name")):
-            return row
-    hint = "netmap wg list"
-    raise Failure(
-        Exit.NOT_FOUND, Trouble("peer.not_found", f"no WireGuard-only peer {which!r}", "peer", hint=hint)
-    )
+    rows: list[Row] = (await tailnet.ask("peer", "list", peer=reference(which))).get("peers") or []
+    if len(rows) != 1:
+        message = f"no WireGuard-only peer {which!r}"
+        raise Failure(Exit.NOT_FOUND, Trouble("peer.not_found", message, "peer", hint="netmap wg list"))
+    return rows[0]

@@ -77,6 +77,20 @@ def test_yaml_is_the_same() -> None:
     assert yaml.safe_load(stage().run("node", "list", "--output", "yaml").stdout) == NODES
 
 
+def test_a_list_of_many_pages_is_one_list() -> None:
+    made = Stage()
+    pages = {None: ([1, 2], 2), 2: ([5], 5), 5: ([7], None)}
+
+    def page(body: dict[str, Any]) -> object:
+        ids, following = pages[body.get("after")]
+        return {"position": 9, "users": [{"id": number} for number in ids], "next": following}
+
+    made.replies["user.list"] = page
+    result = made.run("user", "list", "-o", "jsonl")
+    assert [json.loads(line)["id"] for line in result.stdout.splitlines()] == [1, 2, 5, 7]
+    assert [body.get("minPosition") for _, body, _ in made.requests] == [None, 9, 9]
+
+
 def test_an_empty_list_says_so_beside_the_data() -> None:
     made = Stage()
     made.answers("user.list", {"position": 1, "users": []})
@@ -126,7 +140,9 @@ def test_a_peer_is_found_by_its_name() -> None:
 
 
 def test_a_peer_that_is_not_there_is_not_found() -> None:
-    result = stage().run("wg", "get", "nothing")
+    made = stage()
+    made.answers("peer.list", {"position": 8, "peers": []})
+    result = made.run("wg", "get", "nothing")
     assert result.exit_code == 4
     assert "netmap wg list" in result.stderr
 
@@ -151,7 +167,7 @@ def test_an_export_can_be_wg_set_lines() -> None:
 def test_an_export_reads_nodes_at_least_as_new_as_the_connections() -> None:
     made = stage()
     made.run("wg", "export", "mullvad-exit")
-    assert [body.get("minPosition") for _, body, _ in made.requests] == [None, 8, 8]
+    assert [body.get("minPosition") for _, body, _ in made.requests] == [None, None, 8]
 
 
 def test_a_netmap_shows_nodes_and_wireguard_only_peers() -> None:
