@@ -3,11 +3,14 @@
 Rule 1: the bundled nats-server is there before the roles and after them; a role that ends unasked ends them all.
 Rule 2: Ctrl-C or SIGTERM drains and stops; a second one stops at once.
 Rule 3: everything is in the directory (mode 0700): a second start has everything back.
+Rule 4: one `serve` in a directory at a time: a second would end the first one's nats-server as one left behind.
 """
 
 import asyncio
 import contextlib
+import fcntl
 import json
+import os
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 Role = Callable[["Settings", asyncio.Event], Awaitable[None]]
 ROLES: Final = ("engine", "projection", "frontend")
 DERP_FILE: Final = "derp.json"
+LOCK_FILE: Final = "serve.lock"
 T = TypeVar("T")
 
 
@@ -37,10 +41,26 @@ def run_all(settings: "Settings", *, derp_map: str | None, quiet: bool) -> None:
 
     folder = Path(settings.directory)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _lock(folder)
     if derp_map:
         settings = _with_derp_map(settings, derp_map, folder / DERP_FILE)
     own = msgspec.structs.replace(settings, nats_urls=(), nats_user="", nats_password="")
     _run(settings, _all_roles(own, quiet=quiet))
+
+
+def _lock(folder: Path) -> None:
+    """Take the directory for as long as this process lives (rule 4).
+
+    Raises:
+        Failure: another process has it (exit 1).
+    """
+    held = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        hint = "stop it first, or serve from another directory with --dir"
+        message = f"another `netmap serve` runs from {folder}"
+        raise Failure(Exit.FAILED, Trouble("serve.running", message, hint=hint)) from None
 
 
 def run_role(name: str, settings: "Settings") -> None:
