@@ -16,11 +16,12 @@ from engine.domain.values import Millis, Position
 
 UNITS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 """Milliseconds."""
-_AGE: Final = re.compile(r"-(?:\d{1,9}[smhdw])+")
-_PART: Final = re.compile(r"(\d+)([smhdw])")
-_DIGITS: Final = re.compile(r"\d{1,18}")
+_AGE: Final = re.compile(r"-(?:\d{1,9}[smhdw])+", re.ASCII)
+_PART: Final = re.compile(r"(\d+)([smhdw])", re.ASCII)
+_DIGITS: Final = re.compile(r"\d{1,18}", re.ASCII)
 _RFC3339: Final = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)"  # RFC 3339 §5.6
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)",
+    re.ASCII,  # RFC 3339 §5.6
 )
 
 

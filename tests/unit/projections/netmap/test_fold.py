@@ -1,0 +1,105 @@
+"""What each event touches, and nothing more."""
+
+import pytest
+
+from engine.contracts.netmap import Change, ClassObject, ExtrasObject, NodeObject, TailnetObject
+from engine.domain.values import NodeId
+from projections.netmap.fold import OutOfOrder, fold
+from projections.netmap.state import NetmapState
+from tests.kit.histories import Step, history
+
+USER: Step = ("user", 0, 0)
+NODE: Step = ("node", 0, 0)
+PEER: Step = ("peer", 0, 0)
+
+
+def last(*course: Step) -> tuple[NetmapState, dict[str, Change]]:
+    """The state after the course, and what its last event changed."""
+    state = NetmapState()
+    changes: tuple[Change, ...] = ()
+    for record in history(course):
+        changes = fold(state, record)
+    return state, {change.key: change for change in changes}
+
+
+def test_the_first_record_sets_the_epoch_and_brings_the_tailnet() -> None:
+    state, changes = last()
+    assert state.epoch == "epoch-0"
+    assert isinstance(changes["tailnet"].value, TailnetObject)
+
+
+def test_another_beginning_changes_the_epoch_and_no_object() -> None:
+    state, changes = last(USER, NODE, ("restore", 0, 0))
+    assert (state.epoch, changes) == ("epoch-3", {})
+
+
+def test_a_node_of_a_known_class_touches_only_itself() -> None:
+    _, changes = last(USER, NODE, NODE)
+    assert set(changes) == {"node/2"}
+
+
+def test_the_first_node_of_a_class_touches_every_class() -> None:
+    state, changes = last(USER, USER, NODE, ("node", 1, 0))
+    assert set(changes) == {"node/2", "class/u1", "class/u2"}
+    own = state.class_of("u2")
+    assert own is not None
+    assert own.sees == ("u1", "u2")
+    assert own.rules[0].source_classes == ("u1", "u2")
+
+
+def test_the_last_node_of_a_class_takes_the_class_with_it() -> None:
+    state, changes = last(USER, USER, NODE, ("node", 1, 0), ("delete", 1, 0))
+    assert set(changes) == {"node/2", "class/u1", "class/u2"}
+    assert changes["class/u2"].value is None
+    assert changes["class/u1"].value == state.class_of("u1") != ClassObject(id="u1", sees=("u1", "u2"))
+
+
+def test_tags_make_the_class_in_any_order_and_leave_the_user_out() -> None:
+    one, _ = last(USER, ("node", 0, 4))
+    two, _ = last(USER, USER, ("node", 1, 5))
+    first, second = one.node(NodeId(1)), two.node(NodeId(1))
+    assert first is not None
+    assert second is not None
+    assert first.class_id == second.class_id == "t:tag:a+tag:b"
+
+
+def test_a_registration_of_a_wireguard_only_peer_touches_it_alone() -> None:
+    _, changes = last(USER, NODE, PEER)
+    assert set(changes) == {"peer/100000001"}
+
+
+def test_a_connection_touches_one_extras() -> None:
+    _, changes = last(USER, NODE, NODE, PEER, ("connect", 1, 0))
+    assert set(changes) == {"extras/2"}
+    extras = changes["extras/2"].value
+    assert isinstance(extras, ExtrasObject)
+    assert [extra.peer for extra in extras.connections] == [100_000_001]
+
+
+def test_the_last_connection_takes_the_extras_with_it() -> None:
+    _, changes = last(USER, NODE, PEER, ("connect", 0, 0), ("disconnect", 0, 0))
+    assert changes["extras/1"].value is None
+
+
+def test_an_expired_node_stays_and_is_marked() -> None:
+    _, changes = last(USER, NODE, NODE, ("expire", 0, 5))
+    value = changes["node/1"].value
+    assert isinstance(value, NodeObject)
+    assert value.expired
+
+
+@pytest.mark.parametrize("step", [("receipt", 0, 0), ("auth_key", 0, 0), ("settings", 0, 2)])
+def test_what_no_netmap_holds_moves_only_the_position(step: Step) -> None:
+    before, _ = last(USER, NODE)
+    after, changes = last(USER, NODE, step)
+    assert changes == {}
+    assert after.position > before.position
+    assert after.objects == before.objects
+
+
+def test_a_record_that_is_not_after_the_last_is_refused_and_changes_nothing() -> None:
+    state, _ = last(USER, NODE)
+    objects, position = dict(state.objects), state.position
+    with pytest.raises(OutOfOrder):
+        fold(state, history([USER])[0])
+    assert (state.objects, state.position) == (objects, position)
