@@ -57,7 +57,8 @@ async def run_engine(settings: Settings, stop: asyncio.Event) -> None:
         gc.collect()
         gc.freeze()
         tailnet = TailnetName(settings.tailnet)
-        registration = Registration(engine, Logins(clock, ids), ids)
+        logins = Logins(clock, ids)
+        registration = Registration(engine, logins, ids)
         commands = Commands(engine, registration, ids, open_commands=settings.open_commands)
         queue = JetStreamQueue(bus, tailnet, open_commands=settings.open_commands)
         await queue.open()
@@ -71,6 +72,7 @@ async def run_engine(settings: Settings, stop: asyncio.Event) -> None:
                 group.create_task(DurableCommands(queue, commands, tailnet).run(stop))
                 await _set_derp_map(engine, settings.derp_map)
                 await serve(bus, tailnet, commands, registration)
+                group.create_task(_release_at(stop, logins))
                 _LOG.info("engine.ready", position=engine.head().position, epoch=engine.head().epoch)
         except* WrongFence:
             raise WrongFence("another engine has taken over this log") from None
@@ -105,6 +107,11 @@ async def _started(engine: Engine, stop: asyncio.Event) -> bool:
         for task in (starting, stopping):
             task.cancel()
         await asyncio.gather(starting, stopping, return_exceptions=True)
+
+
+async def _release_at(stop: asyncio.Event, logins: Logins) -> None:
+    await stop.wait()
+    logins.release()
 
 
 async def _set_derp_map(engine: Engine, path: str) -> None:

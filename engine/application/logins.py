@@ -32,21 +32,25 @@ class Login:
         self.request: Final = request
         self.waiters = 0
         self.decision: RegisterReply | None = None
-        self._decided = asyncio.Event()
+        self._woken = asyncio.Event()
         self.until = shown.until
 
     def decide(self, reply: RegisterReply, now: Millis) -> None:
         """Wake who waits."""
         self.decision = reply
         self.until = Millis(now + MEMORY_MILLIS)
-        self._decided.set()
+        self._woken.set()
+
+    def release(self) -> None:
+        """Wake who waits, without a decision."""
+        self._woken.set()
 
     async def wait(self, seconds: float) -> RegisterReply | None:
         """Return the decision, or None when it does not come in time or too many wait already."""
-        if self.decision is None and self.waiters < MOST_WAITERS:
+        if not self._woken.is_set() and self.waiters < MOST_WAITERS:
             self.waiters += 1
             try:
-                await asyncio.wait_for(self._decided.wait(), seconds)
+                await asyncio.wait_for(self._woken.wait(), seconds)
             except TimeoutError:
                 return None
             finally:
@@ -104,6 +108,11 @@ class Logins:
         """Return what waits, the oldest first."""
         self._forget_old(self._clock.now())
         return tuple(login.shown for login in self._undecided())
+
+    def release(self) -> None:
+        """Let nobody wait any more: the engine stops."""
+        for login in self._logins.values():
+            login.release()
 
     def _undecided(self) -> Iterable[Login]:
         return [login for login in self._logins.values() if login.decision is None]

@@ -26,7 +26,8 @@ PING_SECONDS: Final = 5
 MISSING_PINGS: Final = 2
 CONNECT_SECONDS: Final = 10.0
 """How long the first connection may take."""
-DRAIN_SECONDS: Final = 5
+FLUSH_SECONDS: Final = 2
+"""How long a close may wait for the server to have what was published."""
 RECONNECT_SECONDS: Final = 0.25
 """Between two tries at the same server."""
 
@@ -69,7 +70,6 @@ class NatsBus:
                     connect_timeout=2,
                     ping_interval=PING_SECONDS,
                     max_outstanding_pings=MISSING_PINGS,
-                    drain_timeout=DRAIN_SECONDS,
                     error_cb=_on_error,
                     disconnected_cb=_on_disconnected,
                     reconnected_cb=_on_reconnected,
@@ -119,10 +119,10 @@ class NatsBus:
         """See `Bus.close`."""
         for service in self._services:
             await service.stop()
+        # Not the library's drain: it waits for a pull subscription's status messages, which nobody takes, until its time is up.
         with contextlib.suppress(nats.errors.Error, OSError):
-            await self.client.drain()
-        if not self.client.is_closed:
-            await self.client.close()
+            await self.client.flush(timeout=FLUSH_SECONDS)
+        await self.client.close()
         for inbox in self._inboxes:
             inbox.close()
 

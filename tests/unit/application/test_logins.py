@@ -87,6 +87,16 @@ async def test_who_waits_is_woken_at_once(logins: Logins, clock: VirtualClock) -
     assert await login.wait(60) == REPLY
 
 
+async def test_a_stop_lets_nobody_wait(logins: Logins) -> None:
+    login = logins.add(request(1))
+    waiting = asyncio.create_task(login.wait(60))
+    await asyncio.sleep(0)
+    logins.release()
+    async with asyncio.timeout(1):
+        assert await waiting is None
+        assert await login.wait(60) is None
+
+
 async def test_a_wait_ends_without_a_decision(logins: Logins) -> None:
     assert await logins.add(request(1)).wait(0.01) is None
 
