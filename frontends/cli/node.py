@@ -58,10 +58,10 @@ def state(row: output.Row) -> str:
     """Return whether a node is there, in a word."""
     if row.get("expired"):
         return "expired"
-    presence = row.get("presence")
-    if not presence:
+    online = row.get("online")
+    if online is None:
         return "-"
-    return "online" if presence.get("online") else "offline"
+    return "online" if online else "offline"
 
 
 @node.command("get")

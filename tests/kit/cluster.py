@@ -11,6 +11,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -88,7 +89,7 @@ class Cluster:
     def wait_ready(self) -> None:
         for name, port in self.ports.items():
             if self.procs[name].running:
-                wait_until(lambda port=port: self._ready(port), f"{name} is ready", timeout=READY_SECONDS)
+                wait_until(partial(self._ready, port), f"{name} is ready", timeout=READY_SECONDS)
 
     def kill(self, name: str) -> None:
         """SIGKILL, as a power cut for one process."""
@@ -122,7 +123,7 @@ class Cluster:
 
     def auth_key(self, *flags: str) -> str:
         """Make a reusable pre-auth key for alice, and alice if need be."""
-        if not any(user["name"] == "alice" for user in self.ask("user", "list")["users"]):
+        if not any(user["name"] == "alice" for user in self.ask("user", "list")):
             self.cli("user", "create", "alice")
         reply = self.ask("preauthkey", "create", "--user", "alice", "--reusable", *flags)
         key: str = reply["result"]["key"]

@@ -115,15 +115,8 @@ class TailscaleClient:
         Raises:
             LabError: the server refused, or the client was not running in time.
         """
-        key = [f"--auth-key={auth_key}"] if auth_key else []
-        self.cli(
-            "up",
-            f"--login-server={login_server}",
-            *key,
-            f"--timeout={timeout:g}s",
-            *extra,
-            timeout=timeout + 5,
-        )
+        key = [f"--auth-key=file:{self._keep(auth_key)}"] if auth_key else []
+        self.cli(*self._up(login_server), *key, f"--timeout={timeout:g}s", *extra, timeout=timeout + 5)
 
     def up_interactive(self, login_server: str, *extra: str, timeout: float = 20.0) -> str:
         """Begin `tailscale up` without a key; return the AuthURL printed. It goes on waiting: see `wait_login`."""
