@@ -12,6 +12,7 @@ from engine.contracts.netmap import Change, Delta, Snapshot, Verdict, judge
 from engine.domain.events import Event, LogStarted, NodeRegistered, PeerRegistered, UserCreated
 from engine.domain.values import Epoch, Position
 from engine.ports import Recorded
+from frontends.control.replica import Replica
 from projections.netmap.deltas import Step as Folded
 from projections.netmap.deltas import bookmark, deltas
 from projections.netmap.fold import fold
@@ -97,19 +98,46 @@ def right(holder: Holder, truth: object) -> None:
     assert holder.objects == truth[holder.epoch, holder.position]
 
 
+class Served(Holder):
+    """The replica that frontends serve from, in the terms of the plain holder."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.replica = Replica()
+
+    def load(self, snapshot: Snapshot) -> None:
+        self.replica.load(snapshot)
+        self.look()
+
+    def receive(self, delta: Delta) -> Verdict:
+        verdict, _ = self.replica.receive(delta)
+        self.look()
+        return verdict
+
+    def look(self) -> None:
+        self.epoch, self.position = self.replica.epoch, self.replica.position
+        held = self.replica._objects.items()
+        self.objects = {key: Change(key=key, at=at, value=value) for key, (at, value) in held}
+
+
+holders = st.sampled_from([Holder, Served])
 cuts = st.lists(st.integers(1, 7), min_size=1, max_size=4)
 deliveries = st.lists(st.tuples(st.booleans(), st.integers(0, 200), st.integers(0, 200)), max_size=60)
 
 
 @settings(max_examples=150, deadline=None)
-@given(steps(longest=30), cuts, cuts, deliveries)
+@given(holders, steps(longest=30), cuts, cuts, deliveries)
 def test_a_holder_is_right_wherever_it_is_and_ends_at_the_truth(
-    course: list[Step], one: list[int], two: list[int], chosen: list[tuple[bool, int, int]]
+    kind: type[Holder],
+    course: list[Step],
+    one: list[int],
+    two: list[int],
+    chosen: list[tuple[bool, int, int]],
 ) -> None:
     log = history(course)
     pair = (Publisher(log, one), Publisher(log, two, limit=2_000))
     truth = pair[0].truth
-    holder = Holder()
+    holder = kind()
     holder.load(pair[0].snapshots[0])
     for which, index, pick in chosen:  # anything, in any order, any number of times, or never
         publisher = pair[which]
@@ -121,14 +149,17 @@ def test_a_holder_is_right_wherever_it_is_and_ends_at_the_truth(
 
 
 @settings(max_examples=60, deadline=None)
-@given(steps(longest=20), steps(longest=10), st.integers(1, 20), cuts, deliveries)
+@given(holders, st.tuples(steps(longest=20), steps(longest=10), st.integers(1, 20)), cuts, deliveries)
 def test_a_restored_history_replaces_the_abandoned_one(
-    course: list[Step], tail: list[Step], at: int, one: list[int], chosen: list[tuple[bool, int, int]]
+    kind: type[Holder],
+    fork: tuple[list[Step], list[Step], int],
+    one: list[int],
+    chosen: list[tuple[bool, int, int]],
 ) -> None:
-    abandoned, restored = forked(course, tail, at)
+    abandoned, restored = forked(*fork)
     pair = (Publisher(abandoned, one), Publisher(restored, one))
     truth = pair[0].truth | pair[1].truth
-    holder = Holder()
+    holder = kind()
     holder.load(pair[0].snapshots[-1])
     for which, index, pick in chosen:  # a projection of the old history may still be about
         publisher = pair[which]
