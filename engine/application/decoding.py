@@ -39,7 +39,7 @@ def decode(body: bytes, kind: type[T]) -> T:
         raise Invalid("body.too_large", f"a request's body is at most {MAX_BODY} octets")
     try:
         value = cast("T", _decoder(cast("Hashable", kind)).decode(body))  # a cached decoder forgets its type
-        json.loads(body, object_pairs_hook=_without_duplicates)
+        _DUPLICATES.decode(body.decode())
     except msgspec.ValidationError as error:
         _refuse(str(error), kind)
     except (msgspec.DecodeError, ValueError, RecursionError):
@@ -108,6 +108,9 @@ def _without_duplicates(pairs: list[tuple[str, object]]) -> Mapping[str, object]
     if len(found) != len(pairs):
         raise Invalid("body.duplicate_field", "the body names a field twice")
     return found
+
+
+_DUPLICATES: Final = json.JSONDecoder(object_pairs_hook=_without_duplicates)
 
 
 def _refuse(text: str, kind: type[object]) -> Never:

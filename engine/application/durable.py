@@ -62,22 +62,20 @@ class DurableCommands:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Do what comes, until `stop`; a queue that cannot be read is tried again."""
-        while not stop.is_set():
-            try:
-                jobs = await self._queue.take(TAKE, timeout=TAKE_SECONDS)
-            except Fault as fault:
-                _LOG.warning("queue.unreadable", fault=type(fault).__name__)
-                await _pause(stop)
-                continue
-            await self.do(jobs)
-
-    async def do(self, jobs: Sequence[Job]) -> None:
-        """Do the jobs, decided in order and committed together."""
         async with asyncio.TaskGroup() as group:
-            for (
-                job
-            ) in jobs:  # a task runs to its first wait before the next one starts: decisions keep the order
-                group.create_task(self._settle(job))
+            while not stop.is_set():
+                try:
+                    jobs = await self._queue.take(TAKE, timeout=TAKE_SECONDS)
+                except Fault as fault:
+                    _LOG.warning("queue.unreadable", fault=str(fault))
+                    await _pause(stop)
+                else:
+                    self.start(group, jobs)
+
+    def start(self, group: asyncio.TaskGroup, jobs: Sequence[Job]) -> None:
+        """Start on the jobs; how many are unsettled is bounded by the queue."""
+        for job in jobs:  # a task runs to its first wait before the next one starts: decisions keep the order
+            group.create_task(self._settle(job))
 
     async def _settle(self, job: Job) -> None:
         message = job.message

@@ -3,8 +3,11 @@
 Rule 1: `cmdq` is a work queue of its own stream: a stream over `cmd` would answer requesters with its acknowledgement
         (reference: ecosystem §3.6).
 Rule 2: what is not settled within `ACK_SECONDS` comes again, in any number of tries.
+Rule 3: the server pushes, at most `MAX_UNSETTLED` ahead: nats-py's pull waits for a full batch or its time-out
+        (2.16, js/client.py), which would be a second for a lone command.
 """
 
+import asyncio
 import contextlib
 from collections.abc import Sequence
 from typing import Final
@@ -45,7 +48,9 @@ class JetStreamJob:
     async def done(self) -> None:
         """See `Job.done`."""
         try:
-            await self._raw.ack_sync(timeout=PUBLISH_SECONDS)
+            await (
+                self._raw.ack()
+            )  # not waited for: a lost one brings the job again, and its receipt settles that
         except (nats.errors.Error, OSError) as error:
             raise Fault(f"not acknowledged: {type(error).__name__}") from error
 
@@ -62,34 +67,28 @@ class JetStreamQueue:
         self._js: JetStreamContext = bus.client.jetstream(timeout=PUBLISH_SECONDS)
         self._tailnet = tailnet
         self._open = open_commands
-        self._pull: JetStreamContext.PullSubscription | None = None
+        self._pushed: asyncio.Queue[JetStreamJob] | None = None
 
     async def open(self) -> None:
         """See `WorkQueue.open`."""
         try:
             for config in _streams(self._tailnet, open_commands=self._open):
                 await self._have(config)
-            self._pull = await self._js.pull_subscribe(
-                "",
-                durable=CONSUMER,
-                stream=subjects.CMDQ_STREAM,
-                config=ConsumerConfig(
-                    ack_policy=AckPolicy.EXPLICIT, ack_wait=ACK_SECONDS, max_ack_pending=MAX_UNSETTLED
-                ),
-            )
+            self._pushed = await self._subscribe()
         except (nats.errors.Error, OSError) as error:
             raise Fault(f"no work queue: {type(error).__name__}") from error
 
     async def take(self, limit: int, *, timeout: float) -> Sequence[JetStreamJob]:
         """See `WorkQueue.take`."""
-        if self._pull is None:
+        if self._pushed is None:
             raise Fault("the work queue is not open")
         try:
-            return [JetStreamJob(raw) for raw in await self._pull.fetch(limit, timeout=timeout)]
-        except nats.errors.TimeoutError:
+            jobs = [await asyncio.wait_for(self._pushed.get(), timeout)]
+        except TimeoutError:
             return []
-        except (nats.errors.Error, OSError) as error:
-            raise Fault(f"the work queue failed: {type(error).__name__}") from error
+        while len(jobs) < limit and not self._pushed.empty():
+            jobs.append(self._pushed.get_nowait())
+        return jobs
 
     async def keep(self, subject: str, data: bytes, headers: Headers | None = None) -> None:
         """See `WorkQueue.keep`."""
@@ -101,6 +100,24 @@ class JetStreamQueue:
             await self._js.publish(subject, data, headers=kept or None)
         except (nats.errors.Error, OSError) as error:
             raise Fault(f"not kept: {type(error).__name__}") from error
+
+    async def _subscribe(self) -> asyncio.Queue[JetStreamJob]:
+        pushed: asyncio.Queue[JetStreamJob] = asyncio.Queue()  # bounded by MAX_UNSETTLED, and what came again
+
+        async def take(raw: Msg) -> None:
+            pushed.put_nowait(JetStreamJob(raw))
+
+        await self._js.subscribe(
+            ">",
+            queue=CONSUMER,
+            stream=subjects.CMDQ_STREAM,
+            cb=take,
+            manual_ack=True,
+            config=ConsumerConfig(
+                ack_policy=AckPolicy.EXPLICIT, ack_wait=ACK_SECONDS, max_ack_pending=MAX_UNSETTLED
+            ),
+        )
+        return pushed
 
     async def _have(self, config: StreamConfig) -> None:
         try:

@@ -73,7 +73,8 @@ class Desk:
             )
             for name, body, key in jobs
         ]
-        await self._durable.do(listed)
+        async with asyncio.TaskGroup() as group:
+            self._durable.start(group, listed)
         return [job.state for job in listed]
 
     def result(self, key: str) -> dict[str, object]:
