@@ -20,7 +20,7 @@ NODES = [
         "nodeKey": KEY,
         "expiry": NOW + 7_200_000,
         "expired": False,
-        "presence": {"online": True},
+        "online": True,
     }
 ]
 PEERS = [
