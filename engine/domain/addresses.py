@@ -90,16 +90,10 @@ def next_free(pool: Pool, *, after: int, held: Container[int], count: int) -> in
     Raises:
         Refusal: `address.pool_exhausted`.
     """
-    if count >= pool.capacity:
-        raise Refusal(
-            "address.pool_exhausted",
-            f"all {pool.capacity} addresses of the pool {pool.prefix} are in use",
-            hint="remove what is no longer needed, or set larger pools",
-        )
-    candidate = after + 1
-    while True:
+    candidate, rounds = after + 1, 0
+    while count < pool.capacity and rounds <= 1:
         if not pool.first <= candidate <= pool.last:
-            candidate = pool.first
+            candidate, rounds = pool.first, rounds + 1
         beyond = next((high for low, high in pool.reserved if low <= candidate <= high), None)
         if beyond is not None:
             candidate = beyond + 1
@@ -107,6 +101,11 @@ def next_free(pool: Pool, *, after: int, held: Container[int], count: int) -> in
             candidate += 1
         else:
             return candidate
+    raise Refusal(
+        "address.pool_exhausted",
+        f"all {pool.capacity} addresses of the pool {pool.prefix} are in use",
+        hint="remove what is no longer needed, or set larger pools",
+    )
 
 
 def in_pool(pool: Pool, address: Address) -> bool:
