@@ -90,6 +90,9 @@ def test_ids_grow_over_removals(scene: Scene) -> None:
     assert [scene.peer(name).result["id"] for name in ("a", "b")] == [100_000_001, 100_000_002]
     scene.when(RemovePeer(peer="b"))
     assert scene.peer("c").result["id"] == 100_000_003
+    scene.when(RemovePeer(peer="a"))
+    scene.when(RemovePeer(peer="c"))
+    assert [scene.peer(name).result["id"] for name in ("d", "e")] == [100_000_004, 100_000_005]
 
 
 def test_a_key_that_is_or_was_a_nodes_is_refused(scene: Scene) -> None:

@@ -15,7 +15,15 @@ from engine.domain.commands import (
 from engine.domain.errors import NotAllowed
 from engine.domain.events import AuthKeyUsed, NodeExpired, NodeReregistered
 from engine.domain.values import LAST_NODE_ID, NEVER, Millis, NodeId
-from tests.kit.scenario import HOUR, Scene, machine_key, node_key, peer_key, registration
+from tests.kit.scenario import (
+    HOUR,
+    Scene,
+    machine_key,
+    node_key,
+    peer_key,
+    registration,
+    registration_of_peer,
+)
 
 ONE = NodeId(1)
 
@@ -244,6 +252,17 @@ def test_a_machine_may_go_back_to_a_former_key_of_its_own(scene: Scene) -> None:
     scene.when(DeleteNode(node=1))
     assert scene.tailnet.retired_keys == {}
     assert scene.tailnet.retired_by_node == {}
+
+
+def test_a_former_key_stays_with_the_node_that_had_it_last(scene: Scene) -> None:
+    scene.node("laptop", "anna")
+    scene.node("laptop", "anna", node_key=node_key("laptop 2"))
+    scene.node("laptop", "bert", node_key=node_key("laptop"))
+    scene.node("laptop", "bert", node_key=node_key("laptop 3"))
+    scene.when(DeleteNode(node=1))
+    assert scene.tailnet.retired_keys == {node_key("laptop"): 2}
+    refusal = scene.refused(registration_of_peer("exit", public_key=node_key("laptop")))
+    assert refusal.code == "peer.key_taken"
 
 
 def test_an_approval_for_a_machine_that_joined_meanwhile_is_refused_or_nothing(scene: Scene) -> None:
