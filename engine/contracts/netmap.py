@@ -68,6 +68,9 @@ class WireGuardPeerObject(msgspec.Struct, frozen=True, kw_only=True, tag="peer",
     ipv6: str
     created: Millis
     extra: ExtraConfig = ExtraConfig()
+    parked_key: NodeKey | None = None
+    """Set while it is disabled: clients get this key and an endpoint that leads nowhere."""
+    expired_at: Millis = Millis(0)
 
 
 class UserObject(msgspec.Struct, frozen=True, kw_only=True, tag="user", omit_defaults=True):

@@ -85,6 +85,9 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
     ipv6: str
     extra: ExtraConfig
     created: Millis = NEVER
+    parked_key: NodeKey | None = None
+    """Set while it is disabled: what clients get instead of its public key."""
+    expired_at: Millis = NEVER
 
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True):

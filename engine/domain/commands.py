@@ -134,6 +134,24 @@ class RemovePeer(Command, frozen=True, kw_only=True):
     peer: Ref
 
 
+class DisablePeer(Command, frozen=True, kw_only=True):
+    """Park a WireGuard-only peer: connected clients keep it, and no traffic passes; fails closed everywhere."""
+
+    peer: Ref
+
+
+class ExpirePeer(Command, frozen=True, kw_only=True):
+    """Let clients count a WireGuard-only peer as expired now."""
+
+    peer: Ref
+
+
+class EnablePeer(Command, frozen=True, kw_only=True):
+    """Bring a parked or expired WireGuard-only peer back as it was."""
+
+    peer: Ref
+
+
 class AddConnection(Command, frozen=True, kw_only=True):
     """Connect a node to a WireGuard-only peer, with at least one masquerade address."""
 
@@ -203,6 +221,9 @@ COMMANDS: Final[Mapping[tuple[str, str], type[Command]]] = {
     ("node", "remove"): DeleteNode,
     ("peer", "register"): RegisterPeer,
     ("peer", "remove"): RemovePeer,
+    ("peer", "disable"): DisablePeer,
+    ("peer", "expire"): ExpirePeer,
+    ("peer", "enable"): EnablePeer,
     ("connection", "add"): AddConnection,
     ("connection", "update"): UpdateConnection,
     ("connection", "remove"): RemoveConnection,

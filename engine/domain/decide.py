@@ -12,8 +12,11 @@ from engine.domain.commands import (
     CreateAuthKey,
     CreateUser,
     DeleteNode,
+    DisablePeer,
+    EnablePeer,
     ExpireAuthKey,
     ExpireNode,
+    ExpirePeer,
     LogOutNode,
     RegisterNode,
     RegisterPeer,
@@ -29,7 +32,7 @@ from engine.domain.commands import (
 from engine.domain.connections import add_connection, remove_connection, update_connection
 from engine.domain.decision import Decision, Given
 from engine.domain.nodes import delete_node, expire_node, rename_node, set_node_expiry
-from engine.domain.peers import register_peer, remove_peer
+from engine.domain.peers import disable_peer, enable_peer, expire_peer, register_peer, remove_peer
 from engine.domain.registration import log_out_node, register_node
 from engine.domain.settings import set_base_domain, set_derp_map, set_pools
 from engine.domain.state import Tailnet
@@ -58,6 +61,12 @@ def decide(tailnet: Tailnet, command: Command, given: Given) -> Decision:  # noq
             return register_peer(tailnet, command)
         case RemovePeer():
             return remove_peer(tailnet, command)
+        case DisablePeer():
+            return disable_peer(tailnet, command, given)
+        case ExpirePeer():
+            return expire_peer(tailnet, command, given)
+        case EnablePeer():
+            return enable_peer(tailnet, command)
         case CreateUser():
             return create_user(tailnet, command)
         case CreateAuthKey():

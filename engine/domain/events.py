@@ -190,6 +190,29 @@ class PeerRemoved(msgspec.Struct, frozen=True, kw_only=True, tag="PeerRemoved.v1
     peer: PeerId
 
 
+class PeerDisabled(msgspec.Struct, frozen=True, kw_only=True, tag="PeerDisabled.v1"):
+    """The WireGuard-only peer is parked: the same id and routes, but a key that nobody has the other half of.
+
+    The only switch that cuts TUN and userspace clients alike, established sessions too (measured with 1.92.5).
+    """
+
+    peer: PeerId
+    parked_key: NodeKey
+
+
+class PeerExpired(msgspec.Struct, frozen=True, kw_only=True, tag="PeerExpired.v1"):
+    """Clients count the WireGuard-only peer as expired, from `at` on; userspace clients then go out directly."""
+
+    peer: PeerId
+    at: Millis
+
+
+class PeerEnabled(msgspec.Struct, frozen=True, kw_only=True, tag="PeerEnabled.v1"):
+    """The WireGuard-only peer is as it was registered: neither parked nor expired."""
+
+    peer: PeerId
+
+
 class ConnectionAdded(msgspec.Struct, frozen=True, kw_only=True, tag="ConnectionAdded.v1"):
     """The node sees the WireGuard-only peer, and is seen by it under these masquerade addresses."""
 
@@ -230,7 +253,7 @@ class CommandHandled(msgspec.Struct, frozen=True, kw_only=True, tag="CommandHand
 TailnetEvent = LogStarted | BaseDomainSet | PoolsSet | DerpMapSet
 AuthKeyEvent = AuthKeyCreated | AuthKeyUsed | AuthKeyExpired
 NodeEvent = NodeRegistered | NodeReregistered | NodeExpired | NodeExpirySet | NodeRenamed | NodeDeleted
-PeerEvent = PeerRegistered | PeerRemoved
+PeerEvent = PeerRegistered | PeerRemoved | PeerDisabled | PeerExpired | PeerEnabled
 ConnectionEvent = ConnectionAdded | ConnectionUpdated | ConnectionRemoved
 Event = TailnetEvent | UserCreated | AuthKeyEvent | NodeEvent | PeerEvent | ConnectionEvent | CommandHandled
 
@@ -251,6 +274,9 @@ EVENTS: Final[tuple[type[Event], ...]] = (
     NodeDeleted,
     PeerRegistered,
     PeerRemoved,
+    PeerDisabled,
+    PeerExpired,
+    PeerEnabled,
     ConnectionAdded,
     ConnectionUpdated,
     ConnectionRemoved,
@@ -281,7 +307,13 @@ def stream_of(event: Event, command_id: str) -> str:
             | NodeDeleted(node=node)
         ):
             return f"node/{node}"
-        case PeerRegistered(peer=peer) | PeerRemoved(peer=peer):
+        case (
+            PeerRegistered(peer=peer)
+            | PeerRemoved(peer=peer)
+            | PeerDisabled(peer=peer)
+            | PeerExpired(peer=peer)
+            | PeerEnabled(peer=peer)
+        ):
             return f"peer/{peer}"
         case (
             ConnectionAdded(node=node, peer=peer)

@@ -28,14 +28,17 @@ from engine.domain.events import (
     NodeRegistered,
     NodeRenamed,
     NodeReregistered,
+    PeerDisabled,
+    PeerEnabled,
     PeerEvent,
+    PeerExpired,
     PeerRegistered,
     PeerRemoved,
     PoolsSet,
     TailnetEvent,
     UserCreated,
 )
-from engine.domain.values import Millis
+from engine.domain.values import NEVER, Millis
 
 
 def evolve_settings(settings: Settings, event: TailnetEvent) -> Settings:
@@ -140,7 +143,7 @@ def _new_node(event: NodeRegistered, at: Millis) -> Node:
     )
 
 
-def evolve_peer(_peer: Peer | None, event: PeerEvent, at: Millis) -> Peer | None:
+def evolve_peer(peer: Peer | None, event: PeerEvent, at: Millis) -> Peer | None:
     """Return the WireGuard-only peer after the event; None when there is none any more."""
     match event:
         case PeerRegistered():
@@ -159,6 +162,12 @@ def evolve_peer(_peer: Peer | None, event: PeerEvent, at: Millis) -> Peer | None
             )
         case PeerRemoved():
             return None
+        case PeerDisabled(parked_key=parked_key):
+            return peer and replace(peer, parked_key=parked_key)
+        case PeerExpired(at=since):
+            return peer and replace(peer, expired_at=since)
+        case PeerEnabled():
+            return peer and replace(peer, parked_key=None, expired_at=NEVER)
         case _:
             assert_never(event)
 

@@ -3,16 +3,18 @@
 Rule 1: one WireGuard key is one thing in a tailnet: a node, a former key of a node, or a WireGuard-only peer.
 Rule 2: ids begin at 100000001 and are never used again; the stable id says the id.
 Rule 3: a WireGuard-only peer goes only when nobody is connected to it.
+Rule 4: disabling parks the key in place; id, stable id and routes stay, so that a client's choice of exit stays.
 """
 
+import hashlib
 from typing import Final
 
-from engine.domain.commands import RegisterPeer, RemovePeer
+from engine.domain.commands import DisablePeer, EnablePeer, ExpirePeer, RegisterPeer, RemovePeer
 from engine.domain.connections import removal_commands
-from engine.domain.decision import Decision
+from engine.domain.decision import Decision, Given
 from engine.domain.endpoints import parse_endpoints
 from engine.domain.errors import Conflict
-from engine.domain.events import Location, PeerRegistered, PeerRemoved
+from engine.domain.events import Location, PeerDisabled, PeerEnabled, PeerExpired, PeerRegistered, PeerRemoved
 from engine.domain.extra import parse_extra
 from engine.domain.keys import (
     MACHINE_PREFIX,
@@ -89,6 +91,57 @@ def remove_peer(tailnet: Tailnet, command: RemovePeer) -> Decision:
             hint=" && ".join(commands[:_MAX_HINTS]) + (" && …" if len(commands) > _MAX_HINTS else ""),
         )
     return Decision(events=(PeerRemoved(peer=peer.id),), result={"id": peer.id, "name": peer.name})
+
+
+def disable_peer(tailnet: Tailnet, command: DisablePeer, given: Given) -> Decision:
+    """Decide to park the WireGuard-only peer.
+
+    The parked key is a digest: a public key of which nobody ever had the private half.
+
+    Raises:
+        NotFound: `peer.not_found`.
+    """
+    peer = peer_of(tailnet, command.peer)
+    result = {"id": peer.id, "name": peer.name}
+    if peer.parked_key is not None:
+        return Decision(result=result)
+    parked = hashlib.sha256(f"netmap parked key {peer.stable_id} {given.secret}".encode()).hexdigest()
+    event = PeerDisabled(peer=peer.id, parked_key=NodeKey(NODE_PREFIX + parked))
+    return Decision(events=(event,), result=result)
+
+
+def expire_peer(tailnet: Tailnet, command: ExpirePeer, given: Given) -> Decision:
+    """Decide that clients count the WireGuard-only peer as expired.
+
+    Raises:
+        NotFound: `peer.not_found`.
+    """
+    peer = peer_of(tailnet, command.peer)
+    result = {"id": peer.id, "name": peer.name}
+    if peer.expired_at:
+        return Decision(result=result)
+    leak = (
+        "peer.leaks: a client in userspace mode that uses it as exit goes out directly now; "
+        f"`netmap wg disable {peer.name}` fails closed"
+    )
+    return Decision(
+        events=(PeerExpired(peer=peer.id, at=given.now),),
+        result=result,
+        warnings=(leak,) if tailnet.nodes_of_peer.get(peer.id) else (),
+    )
+
+
+def enable_peer(tailnet: Tailnet, command: EnablePeer) -> Decision:
+    """Decide to bring the WireGuard-only peer back.
+
+    Raises:
+        NotFound: `peer.not_found`.
+    """
+    peer = peer_of(tailnet, command.peer)
+    changes = peer.parked_key is not None or peer.expired_at
+    return Decision(
+        events=(PeerEnabled(peer=peer.id),) if changes else (), result={"id": peer.id, "name": peer.name}
+    )
 
 
 def _refuse_taken_key(tailnet: Tailnet, key: NodeKey) -> None:

@@ -31,7 +31,10 @@ from engine.domain.events import (
     NodeRegistered,
     NodeRenamed,
     NodeReregistered,
+    PeerDisabled,
+    PeerEnabled,
     PeerEvent,
+    PeerExpired,
     PeerRegistered,
     PeerRemoved,
     PoolsSet,
@@ -128,7 +131,7 @@ class Tailnet:
                 self._apply_auth_key(event, at)
             case ConnectionAdded() | ConnectionUpdated() | ConnectionRemoved():
                 self._apply_connection(event, at)
-            case PeerRegistered() | PeerRemoved():
+            case PeerRegistered() | PeerRemoved() | PeerDisabled() | PeerExpired() | PeerEnabled():
                 self._apply_peer(event, at)
             case UserCreated(user=number, name=name):
                 self.users[number] = evolve_user(None, event, at)
@@ -220,8 +223,12 @@ class Tailnet:
             self._release(node.ipv6)
 
     def _apply_peer(self, event: PeerEvent, at: Millis) -> None:
-        before = self.peers.pop(event.peer, None)
+        before = self.peers.get(event.peer)
         after = evolve_peer(before, event, at)
+        if after is not None and isinstance(event, PeerDisabled | PeerExpired | PeerEnabled):
+            self.peers[after.id] = after  # no index knows of these
+            return
+        self.peers.pop(event.peer, None)
         if before is not None:
             self._unlist_peer(before)
         if after is None:

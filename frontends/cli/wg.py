@@ -67,6 +67,39 @@ def remove(operator: Operator, words: tuple[str, ...], peer_by_flag: str | None,
     operator.done(operator.send(RemovePeer(peer=reference(which))), {})
 
 
+@wg.command("disable")
+@_peer
+@changing
+def disable(operator: Operator, words: tuple[str, ...], peer_by_flag: str | None) -> None:
+    """Cut every connected node off, in place: nothing leaks, and the nodes' choice of exit stays."""
+    from engine.domain.commands import DisablePeer
+
+    (which,) = only(words, peer_by_flag)
+    operator.done(operator.send(DisablePeer(peer=reference(which))), {}, f"netmap wg enable {which}")
+
+
+@wg.command("expire")
+@_peer
+@changing
+def expire(operator: Operator, words: tuple[str, ...], peer_by_flag: str | None) -> None:
+    """Let clients count it as expired; those in userspace mode then go out directly (see disable)."""
+    from engine.domain.commands import ExpirePeer
+
+    (which,) = only(words, peer_by_flag)
+    operator.done(operator.send(ExpirePeer(peer=reference(which))), {}, f"netmap wg enable {which}")
+
+
+@wg.command("enable")
+@_peer
+@changing
+def enable(operator: Operator, words: tuple[str, ...], peer_by_flag: str | None) -> None:
+    """Bring back what was disabled or expired."""
+    from engine.domain.commands import EnablePeer
+
+    (which,) = only(words, peer_by_flag)
+    operator.done(operator.send(EnablePeer(peer=reference(which))), {})
+
+
 @wg.command("export")
 @_peer
 @click.option(

@@ -34,6 +34,8 @@ SELF_CAPABILITIES: Final[CapMap] = {
 """What every node may do (control-protocol §6.3); names from tailscale tailcfg/nodecap, v1.102.3."""
 SUGGEST_EXIT_NODE: Final = "suggest-exit-node"
 _DEFAULTS: Final = frozenset({"0.0.0.0/0", "::/0"})
+_NOWHERE: Final = "192.0.2.1:9"
+"""The discard port of a documentation address (RFC 5737, RFC 863): a parked peer needs an endpoint to stay."""
 _NO_DISCO: Final = ZERO_TEXT[Kind.DISCO]
 _CLEARED: Final[dict[str, Any]] = {
     "endpoints": (),
@@ -124,15 +126,17 @@ def wireguard_node(
         stable_id=peer.stable_id,
         name=_fqdn(peer.name, base),
         user=WIREGUARD.id,
-        key=peer.public_key,
+        key=peer.parked_key or peer.public_key,
+        key_expiry=timetext.show_or_leave_out(peer.expired_at),
+        expired=bool(peer.expired_at),
         addresses=own,
         allowed_ips=own + routes,
         primary_routes=tuple(prefix for prefix in routes if prefix not in _DEFAULTS) or None,
-        endpoints=peer.endpoints,
+        endpoints=(_NOWHERE,) if peer.parked_key else peer.endpoints,
         hostinfo=_host_of_peer(peer),
         created=timetext.show(peer.created),
         tags=extra.tags or None,
-        online=True,
+        online=not (peer.parked_key or peer.expired_at),
         machine_authorized=True,
         cap_map={SUGGEST_EXIT_NODE: None} if extra.suggest_exit_node else {},
         self_node_v4_masq_addr_for_this_peer=_address(connection.ipv4_masq),

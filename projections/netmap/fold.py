@@ -38,6 +38,9 @@ from engine.domain.events import (
     NodeRegistered,
     NodeRenamed,
     NodeReregistered,
+    PeerDisabled,
+    PeerEnabled,
+    PeerExpired,
     PeerRegistered,
     PeerRemoved,
     PoolsSet,
@@ -88,7 +91,13 @@ def _touched(state: NetmapState, event: Event) -> list[Change | None]:
             | NodeDeleted(node=number)
         ):
             return _put_node(state, number)
-        case PeerRegistered(peer=peer) | PeerRemoved(peer=peer):
+        case (
+            PeerRegistered(peer=peer)
+            | PeerRemoved(peer=peer)
+            | PeerDisabled(peer=peer)
+            | PeerExpired(peer=peer)
+            | PeerEnabled(peer=peer)
+        ):
             return [_put_peer(state, peer)]
         case (
             ConnectionAdded(node=number, peer=peer)
@@ -182,4 +191,6 @@ def _peer_object(peer: Peer) -> WireGuardPeerObject:
         ipv6=peer.ipv6,
         created=peer.created,
         extra=peer.extra,
+        parked_key=peer.parked_key,
+        expired_at=peer.expired_at,
     )

@@ -30,6 +30,9 @@ from engine.domain.events import (
     NodeRegistered,
     NodeRenamed,
     NodeReregistered,
+    PeerDisabled,
+    PeerEnabled,
+    PeerExpired,
     PeerRegistered,
     PeerRemoved,
     PoolsSet,
@@ -198,6 +201,16 @@ class Teller:
             self.peers.remove(number)
             self.events.append(PeerRemoved(peer=number))
 
+    def peer_switch(self, a: int, b: int) -> None:
+        if self.peers:
+            number = self.peers[a % len(self.peers)]
+            switches: tuple[Event, ...] = (
+                PeerDisabled(peer=number, parked_key=NodeKey(f"nodekey:{b + 1:064x}")),
+                PeerExpired(peer=number, at=Millis(b + 1)),
+                PeerEnabled(peer=number),
+            )
+            self.events.append(switches[b % 3])
+
     def connect(self, a: int, b: int) -> None:
         if not (self.nodes and self.peers):
             return
@@ -250,6 +263,7 @@ TELLERS: Final[dict[str, Callable[[Teller, int, int], None]]] = {
     "delete": Teller.delete,
     "peer": Teller.peer,
     "peer_end": Teller.peer_end,
+    "peer_switch": Teller.peer_switch,
     "connect": Teller.connect,
     "disconnect": Teller.disconnect,
     "settings": Teller.settings,

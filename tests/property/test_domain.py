@@ -13,8 +13,11 @@ from engine.domain.commands import (
     CreateAuthKey,
     CreateUser,
     DeleteNode,
+    DisablePeer,
+    EnablePeer,
     ExpireAuthKey,
     ExpireNode,
+    ExpirePeer,
     LogOutNode,
     RegisterNode,
     RegisterPeer,
@@ -83,6 +86,9 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(UpdateConnection, **connection, **masqs),
     st.builds(RemoveConnection, **connection),
     st.builds(RemovePeer, peer=peers),
+    st.builds(DisablePeer, peer=peers),
+    st.builds(ExpirePeer, peer=peers),
+    st.builds(EnablePeer, peer=peers),
     st.builds(CreateUser, name=st.sampled_from(["u1", "U1", "u2", "u 3"])),
     st.builds(
         CreateAuthKey,
@@ -226,6 +232,7 @@ def test_the_commands_of_these_properties_reach_every_event() -> None:
     collect()
     assert met >= {
         "NodeRegistered", "NodeReregistered", "NodeExpired", "NodeExpirySet", "NodeRenamed", "NodeDeleted",
-        "PeerRegistered", "PeerRemoved", "ConnectionAdded", "ConnectionUpdated", "ConnectionRemoved",
+        "PeerRegistered", "PeerRemoved", "PeerDisabled", "PeerExpired", "PeerEnabled",
+        "ConnectionAdded", "ConnectionUpdated", "ConnectionRemoved",
         "AuthKeyCreated", "AuthKeyUsed", "AuthKeyExpired", "PoolsSet", "BaseDomainSet",
     }  # fmt: skip

@@ -4,7 +4,15 @@ import json
 
 import pytest
 
-from engine.domain.commands import DeleteNode, RegisterPeer, RemoveConnection, RemovePeer
+from engine.domain.commands import (
+    DeleteNode,
+    DisablePeer,
+    EnablePeer,
+    ExpirePeer,
+    RegisterPeer,
+    RemoveConnection,
+    RemovePeer,
+)
 from engine.domain.events import PeerRegistered
 from engine.domain.keys import wireguard_base64
 from tests.kit.scenario import (
@@ -241,3 +249,46 @@ def test_a_peer_is_found_by_id_name_key_and_address(scene: Scene) -> None:
         assert scene.refused(RemovePeer(peer=ref)).code == "peer.connected"
     for ref in (100_000_002, 1, "laptop", "100.64.0.1", "100.96.0.9", node_key("laptop"), "9" * 30):
         assert scene.refused(RemovePeer(peer=ref)).code == "peer.not_found"
+
+
+def test_a_disabled_peer_keeps_its_own_key_and_gets_one_that_nobody_has(scene: Scene) -> None:
+    """Scenario N30, as far as it is decided here."""
+    scene.peer("exit")
+    before = scene.tailnet.peers[peer_id(1)]
+    assert scene.happens(DisablePeer(peer="exit")) == ["PeerDisabled"]
+    parked = scene.tailnet.peers[peer_id(1)]
+    assert parked.public_key == before.public_key
+    assert parked.parked_key not in (None, before.public_key)
+    assert scene.happens(DisablePeer(peer="exit")) == []
+    assert scene.happens(EnablePeer(peer="exit")) == ["PeerEnabled"]
+    assert scene.tailnet.peers[peer_id(1)] == before
+    assert scene.happens(EnablePeer(peer="exit")) == []
+
+
+def test_two_peers_are_never_parked_under_one_key(scene: Scene) -> None:
+    for name in ("one", "two"):
+        scene.peer(name)
+        scene.when(DisablePeer(peer=name))
+    assert len({peer.parked_key for peer in scene.tailnet.peers.values()}) == 2
+
+
+def test_to_expire_a_peer_that_is_in_use_warns_of_the_leak(scene: Scene) -> None:
+    scene.node("laptop")
+    scene.peer("exit")
+    assert scene.when(ExpirePeer(peer="exit")).warnings == ()
+    scene.when(EnablePeer(peer="exit"))
+    scene.connect(1, "exit", "10.64.0.100")
+    assert codes(scene.when(ExpirePeer(peer="exit")).warnings) == ["peer.leaks"]
+    assert scene.tailnet.peers[peer_id(1)].expired_at
+    assert scene.happens(ExpirePeer(peer="exit")) == []
+    assert scene.happens(EnablePeer(peer="exit")) == ["PeerEnabled"]
+
+
+def test_a_parked_peer_is_still_guarded_and_can_be_removed(scene: Scene) -> None:
+    scene.node("laptop")
+    scene.peer("exit")
+    scene.connect(1, "exit", "10.64.0.100")
+    scene.when(DisablePeer(peer="exit"))
+    assert scene.refused(RemovePeer(peer="exit")).code == "peer.connected"
+    scene.when(RemoveConnection(node=1, peer="exit"))
+    assert scene.happens(RemovePeer(peer="exit")) == ["PeerRemoved"]
