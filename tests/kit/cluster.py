@@ -73,7 +73,7 @@ class Cluster:
         return ["nats", "engine", "projection", *self.ports]
 
     def start(self, *names: str) -> None:
-        """Start these, or all, and wait until everybody answers."""
+        """Start these, or all, and wait until every frontend that runs is ready."""
         self.directory.mkdir(mode=0o700, exist_ok=True)
         for name in names or self.roles:
             self.procs[name] = self._spawn(name)
@@ -88,7 +88,7 @@ class Cluster:
 
     def wait_ready(self) -> None:
         for name, port in self.ports.items():
-            if self.procs[name].running:
+            if name in self.procs and self.procs[name].running:
                 wait_until(partial(self._ready, port), f"{name} is ready", timeout=READY_SECONDS)
 
     def kill(self, name: str) -> None:
@@ -98,7 +98,8 @@ class Cluster:
     def stop(self) -> None:
         """Stop all, as a service manager does, the readers before the engine."""
         for name in [*self.ports, "projection", "engine", "nats"]:
-            self.procs[name].terminate()
+            if name in self.procs:
+                self.procs[name].terminate()
 
     def restart(self) -> None:
         """Stop and start every process; the folder stays."""

@@ -18,7 +18,7 @@ from engine.config import Settings
 from engine.contracts import subjects
 from engine.contracts.requests import COMMAND_ID, ERROR_CODE, Accepted, ErrorReply, Problem
 from engine.domain.values import TailnetName
-from engine.ports import Fault, Message
+from engine.ports import Fault, Message, TimedOut
 
 T: Final = TailnetName("default")
 TRY_SECONDS: Final = 1.0
@@ -38,11 +38,11 @@ class RefusedError(AssertionError):
 
 
 class Operator:
-    """A connection as the directory's operator; `resent` counts the tries after the first, of all commands."""
+    """A connection as the directory's operator; `unknown` are commands of which a try had no answer in time."""
 
     def __init__(self, bus: NatsBus) -> None:
         self.bus: Final = bus
-        self.resent = 0
+        self.unknown: Final[set[str]] = set()
         self._numbers = itertools.count(1)
 
     def fresh(self) -> str:
@@ -69,12 +69,13 @@ class Operator:
             while True:
                 try:
                     reply = await self.once(name, body, key)
+                except TimedOut:
+                    self.unknown.add(key)
                 except Fault:
-                    pass
+                    pass  # not sent
                 else:
                     if not _is_to_be_tried_again(reply):
                         return reply
-                self.resent += 1
                 await asyncio.sleep(PAUSE_SECONDS)
 
     async def command(self, name: str, body: Mapping[str, Any], key: str = "") -> Accepted:
