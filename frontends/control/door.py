@@ -4,6 +4,7 @@ Rule 1: at most `PENDING` at a time, and `PENDING_PER_ADDRESS` from one address.
         reverse proxy, or a test, brings everybody from there.
 """
 
+import asyncio
 import ipaddress
 from collections import Counter
 from typing import Final, Protocol
@@ -34,6 +35,9 @@ class Door:
 
     def __init__(self) -> None:
         self.guests: Final[set[Guest]] = set()
+        self.empty: Final = asyncio.Event()
+        """Set while nobody is inside."""
+        self.empty.set()
         self._pending: Final[Counter[str]] = Counter()
         self._total = 0
 
@@ -46,6 +50,7 @@ class Door:
         self._pending[address] += 1
         self._total += 1
         self.guests.add(guest)
+        self.empty.clear()
         return True
 
     def passed(self, address: str) -> None:
@@ -58,6 +63,8 @@ class Door:
     def leave(self, guest: Guest) -> None:
         """Forget a connection."""
         self.guests.discard(guest)
+        if not self.guests:
+            self.empty.set()
 
 
 def _is_loopback(address: str) -> bool:

@@ -7,6 +7,7 @@ Rule 3: on stop the socket closes, then the sessions, each with a GOAWAY; their 
 """
 
 import asyncio
+import contextlib
 import gc
 from pathlib import Path
 from typing import Final
@@ -78,12 +79,10 @@ async def serve(settings: Settings, bus: Bus, clock: Clock, key: PrivateKey, sto
 
 async def _empty(door: Door) -> None:
     """Send everybody home; who does not go in time is shown out."""
-    loop = asyncio.get_running_loop()
-    until = loop.time() + DRAIN_SECONDS
     for guest in list(door.guests):
         guest.drain()
-    while door.guests and loop.time() < until:
-        await asyncio.sleep(DRAIN_SECONDS / 100)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(door.empty.wait(), DRAIN_SECONDS)
     for guest in list(door.guests):
         guest.abort()
 

@@ -1,0 +1,318 @@
+"""S1: after every single frame a client holds exactly what it may hold at that version, whatever came in between."""
+
+from typing import Any
+
+import msgspec
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from engine.contracts.netmap import (
+    Change,
+    ClassObject,
+    ConnectionExtra,
+    Delta,
+    ExtrasObject,
+    FilterRule,
+    NetmapObject,
+    NodeObject,
+    Snapshot,
+    TailnetObject,
+    UserObject,
+    WireGuardPeerObject,
+    key_of,
+)
+from engine.contracts.soft import SoftFact
+from engine.domain.events import ExtraConfig
+from engine.domain.values import Epoch, Position
+from frontends.control.peerlist import PeerLists
+from frontends.control.replica import Replica
+from frontends.control.session import End, Session
+from frontends.control.view import View
+from frontends.wire.mapframe import Decoder, Encoder, join
+from tests.kit.client_view import ClientView
+from tests.unit.control.entitlement import entitlement
+
+NUMBERS = (1, 2, 3, 64, 65)
+NODES = st.sampled_from(NUMBERS)
+NAMES = ("u1", "u2", "t:tag:a+tag:b")
+CLASSES = st.sampled_from(NAMES)
+CAPVERS = (102, 104, 109, 142)
+PEERS = st.integers(100_000_001, 100_000_002)
+CANARY = "nodekey:" + "ca" * 32
+TIME = "2026-01-01T00:00:00Z"
+EPOCH = Epoch("e1")
+
+
+def tailnet(base: str = "tail.example.com") -> TailnetObject:
+    derp = msgspec.json.encode(
+        {
+            "Regions": {
+                "900": {
+                    "RegionID": 900,
+                    "RegionCode": "a",
+                    "RegionName": "A",
+                    "Nodes": [{"Name": "900a", "RegionID": 900, "HostName": "d"}],
+                }
+            }
+        }
+    )
+    return TailnetObject(base_domain=base, derp_map=msgspec.Raw(derp))
+
+
+def node(number: int, class_id: str, **fields: Any) -> NodeObject:
+    tags = tuple(class_id[2:].split("+")) if class_id.startswith("t:") else ()
+    fields.setdefault("node_key", f"nodekey:{number:064x}")
+    return NodeObject(
+        id=number,
+        stable_id=f"n{number}",
+        name=fields.pop("name", f"host{number}"),
+        user=1 if tags else int(class_id[1:]),
+        machine_key=f"mkey:{number:064x}",
+        ipv4=f"100.64.0.{number}",
+        ipv6=f"fd7a:115c:a1e0::{number:x}",
+        class_id=class_id,
+        created=1_700_000_000_000,
+        tags=tags,
+        hostname=f"h{number}",
+        os="linux",
+        capver=142,
+        **fields,
+    )
+
+
+def external(number: int, **fields: Any) -> WireGuardPeerObject:
+    return WireGuardPeerObject(
+        id=number,
+        stable_id=f"w{number}",
+        name=fields.pop("name", f"exit{number % 1000}"),
+        public_key=fields.pop("key", f"nodekey:{number:064x}"),
+        allowed_ips=fields.pop("allowed_ips", ("0.0.0.0/0", "::/0", "10.9.0.0/16", "fd09::/64")),
+        endpoints=fields.pop("endpoints", ("192.0.2.1:51820",)),
+        ipv4=f"100.127.0.{number % 1000}",
+        ipv6=f"fd7a:115c:a1e0:ffff::{number % 1000:x}",
+        created=1_700_000_000_000,
+        **fields,
+    )
+
+
+class Client:
+    """A map session and what its client makes of the frames."""
+
+    def __init__(self, number: int, capver: int) -> None:
+        self.session = Session(number, capver)
+        self.decoder = Decoder(1 << 24)
+        self.view = ClientView(capver)
+
+
+class Frames(RuleBasedStateMachine):
+    """Random changes; sessions that are told at random moments."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.objects: dict[str, NetmapObject] = {}
+        self.generation = 0
+        self.encoder = Encoder()
+        self.replica = Replica()
+        self.view = View(self.replica)
+        self.view.journal._limit = 24
+        self.lists = PeerLists(self.view, self.encoder.compress)
+        self.clients: dict[tuple[int, int], Client] = {}
+        every = FilterRule(source_classes=NAMES)
+        start = [
+            tailnet(),
+            external(100_000_999, key=CANARY, name="canary"),
+            external(100_000_001),
+            *(UserObject(id=number, name=f"user{number}") for number in (1, 2)),
+            *(ClassObject(id=name, sees=NAMES, rules=(every,)) for name in NAMES),
+            *(node(number, NAMES[number % 3]) for number in NUMBERS),
+            *(ExtrasObject(node=n, connections=(ConnectionExtra(peer=100_000_001),)) for n in (1, 2)),
+        ]
+        changes = tuple(Change(key=key_of(value), at=Position(1), value=value) for value in start)
+        self.objects |= {change.key: change.value for change in changes if change.value is not None}
+        self.update(self.replica.load(Snapshot(epoch=EPOCH, position=Position(1), objects=changes)))
+
+    def update(self, touched: frozenset[str]) -> None:
+        self.lists.update(self.view.update(touched))
+
+    def put(self, *values: NetmapObject, gone: tuple[str, ...] = ()) -> None:
+        position = Position(self.replica.position + 1)
+        changes = [Change(key=key_of(value), at=position, value=value) for value in values]
+        changes += [Change(key=key, at=position, value=None) for key in gone]
+        for change in changes:
+            if change.value is None:
+                self.objects.pop(change.key, None)
+            else:
+                self.objects[change.key] = change.value
+        delta = Delta(epoch=EPOCH, prev=self.replica.position, cur=position, changes=tuple(changes))
+        self.update(self.replica.receive(delta)[1])
+
+    @rule(number=NODES, name=CLASSES)
+    def join(self, number: int, name: str) -> None:
+        self.put(node(number, name))
+
+    @rule(number=NODES, name=CLASSES, again=st.booleans())
+    def rename_or_rotate(self, *, number: int, name: str, again: bool) -> None:
+        key = f"nodekey:{number + (1000 if again else 0):064x}"
+        self.put(node(number, name, name=f"other{number}", node_key=key))
+
+    @rule(number=NODES, name=CLASSES, expiry=st.sampled_from([0, 1_700_000_500_000]))
+    def expire(self, number: int, name: str, expiry: int) -> None:
+        self.put(node(number, name, expired=True, expiry=expiry))
+
+    @rule(number=NODES)
+    def delete(self, number: int) -> None:
+        self.put(gone=(f"node/{number}", f"extras/{number}"))
+
+    @rule(name=CLASSES, sees=st.sets(CLASSES), sources=st.sets(CLASSES), port=st.integers(1, 3))
+    def relate(self, name: str, sees: set[str], sources: set[str], port: int) -> None:
+        wanted = FilterRule(source_classes=tuple(sorted(sources)), ports=((port, port),), protocols=(6,))
+        self.put(ClassObject(id=name, sees=tuple(sorted(sees)), rules=(wanted,) if sources else ()))
+
+    @rule(name=CLASSES)
+    def forget_class(self, name: str) -> None:
+        self.put(gone=(f"class/{name}",))
+
+    @rule(number=st.integers(1, 2), name=st.sampled_from(["ann", "bob"]))
+    def name_user(self, number: int, name: str) -> None:
+        self.put(UserObject(id=number, name=name))
+
+    @rule(base=st.sampled_from(["tail.example.com", "other.example.com"]))
+    def set_domain(self, base: str) -> None:
+        self.put(tailnet(base))
+
+    @rule(
+        number=PEERS,
+        allowed=st.sampled_from([("10.9.0.0/16",), ("0.0.0.0/0", "::/0", "fd09::/64")]),
+        ports=st.integers(1, 2),
+        suggest=st.booleans(),
+    )
+    def put_external(self, *, number: int, allowed: tuple[str, ...], ports: int, suggest: bool) -> None:
+        endpoints = tuple(f"192.0.2.{n}:51820" for n in range(ports))
+        extra = ExtraConfig(suggest_exit_node=suggest)
+        self.put(external(number, allowed_ips=allowed, endpoints=endpoints, extra=extra))
+
+    @rule(number=PEERS)
+    def remove_external(self, number: int) -> None:
+        self.put(gone=(f"peer/{number}",))
+
+    @rule(number=NODES, peers=st.sets(PEERS), masq=st.sampled_from(["", "10.9.0.9"]))
+    def connect(self, number: int, peers: set[int], masq: str) -> None:
+        if not peers:
+            self.put(gone=(f"extras/{number}",))
+            return
+        connections = tuple(
+            ConnectionExtra(peer=n, ipv4_masq=masq, ipv6_masq="fd09::9" if masq else "")
+            for n in sorted(peers)
+        )
+        self.put(ExtrasObject(node=number, connections=connections))
+
+    @rule(number=NODES, ports=st.integers(0, 2))
+    def come_and_go(self, number: int, ports: int) -> None:
+        for online in (False, True, False):
+            self.report(number=number, online=online, ports=ports, host=False)
+            self.tell_everybody()
+
+    @rule(number=NODES, online=st.booleans(), ports=st.integers(0, 2), host=st.booleans())
+    def report(self, *, number: int, online: bool, ports: int, host: bool) -> None:
+        self.generation += 1
+        self.update(
+            self.replica.merge(
+                [
+                    SoftFact(
+                        node=number,
+                        origin="f2",
+                        generation=self.generation,
+                        sequence=1,
+                        online=online,
+                        last_seen=0 if online else 1_700_000_000_000 + self.generation,
+                        disco_key=f"discokey:{number + ports:064x}",
+                        endpoints=tuple(f"198.51.100.{n}:41641" for n in range(ports)),
+                        home_derp=900 + ports,
+                        capver=140 + ports,
+                        hostinfo=msgspec.Raw(b'{"OS":"macOS"}' if host else b"{}"),
+                    )
+                ]
+            )
+        )
+
+    @rule(at=st.integers(1_700_001_000_000, 1_700_009_000_000))
+    def lapse(self, at: int) -> None:
+        self.update(self.replica.lapse("f2", at))
+
+    @rule()
+    def revive(self) -> None:
+        self.update(self.replica.revive("f2"))
+
+    @rule(number=NODES, capver=st.sampled_from(CAPVERS))
+    def tell(self, number: int, capver: int) -> None:
+        client = self.clients.get((number, capver))
+        if client is None:
+            self.open(number, capver)
+            return
+        text = client.session.next(self.view, TIME)
+        if isinstance(text, End):
+            del self.clients[number, capver]
+        elif text is not None:
+            self.check(client, text)
+        else:
+            self.compare(client)
+
+    @initialize()
+    def begin(self) -> None:
+        self.tell_everybody()
+
+    @rule()
+    def tell_everybody(self) -> None:
+        for number in NUMBERS:
+            for capver in CAPVERS:
+                self.tell(number, capver)
+
+    def open(self, number: int, capver: int) -> None:
+        client = Client(number, capver)
+        whole = client.session.first(self.view, self.lists, TIME)
+        if whole is End.GONE:
+            assert self.entitled(client) is None
+            return
+        assert not isinstance(whole, End)
+        tail = (self.encoder.compress(whole.tail),) if whole.tail else ()
+        frame = join(self.encoder.compress(whole.head), *whole.peers, *tail)
+        (text,) = client.decoder.receive(frame)
+        self.clients[number, capver] = client
+        self.check(client, text)
+
+    def check(self, client: Client, text: bytes) -> None:
+        assert CANARY.encode() not in text
+        before = set(client.view.peers)
+        frame = client.view.apply(text)
+        assert before.issuperset(frame.get("PeersRemoved", ()))
+        assert "ControlTime" in frame
+        assert frame.get("Peers", [None])
+        self.compare(client)
+        now = self.entitled(client)
+        assert now is not None
+        for profile in frame.get("UserProfiles", []):
+            assert now.profiles[profile["ID"]] == profile
+
+    def entitled(self, client: Client) -> Any:
+        facts = {n: fact for n in range(80) if (fact := self.replica.fact(n)) is not None}
+        return entitlement(self.objects, facts, client.session.node, client.session.capver)
+
+    def compare(self, client: Client) -> None:
+        now, view = self.entitled(client), client.view
+        assert now is not None
+        assert view.peers == now.peers
+        assert view.node == now.node
+        assert view.rules == now.rules
+        assert (view.dns, view.derp, view.domain) == (now.dns, now.derp, now.domain)
+        held = {n: view.profiles.get(n) for n in now.profiles}
+        assert held == now.profiles
+        assert not view.strangers
+
+    @invariant()
+    def views_are_small(self) -> None:
+        assert len(self.view.journal._batches) <= 25
+
+
+Frames.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestEveryFrameIsTheExactEntitlement = Frames.TestCase
