@@ -6,7 +6,10 @@ Rule 2: what is sent is the difference between what the client holds and what it
 Rule 3: a session whose difference can no longer be told, or whose node is gone or has another key, ends: its client
         comes back and gets everything.
 Rule 4: every frame but the keep-alive has `ControlTime`: without it some clients take short frames for keep-alives.
-Rule 5: nobody is told that it has no peers by an empty list: peers that went are removed by id (S6).
+Rule 5: a client of `HASTY` may configure WireGuard before its sockets know the key of a WireGuard-only peer, fail, and try
+        again only when the configuration differs: it is told such peers once more, with their routes in another
+        order, which is the same entitlement.
+Rule 6: nobody is told that it has no peers by an empty list: peers that went are removed by id (S6).
 """
 
 from enum import Enum
@@ -20,8 +23,12 @@ from frontends.control.fragment import Fragment
 from frontends.control.peerlist import PeerLists
 from frontends.control.profiles import WIREGUARD
 from frontends.control.view import Standing, View
-from frontends.wire.codec import encode
+from frontends.wire.codec import encode, fragment
 from frontends.wire.tailcfg.map import Debug, MapResponse
+
+HASTY: Final = range(116, 142)
+"""Capability versions that rule 5 is for: seen with 131 (v1.92.5, where ipn/ipnlocal tells magicsock of a netmap over
+an event bus and does not wait); 115 (v1.82.0) and 142 (v1.102.3) were seen to do it in order."""
 
 
 class End(Enum):
@@ -42,12 +49,14 @@ class Whole(msgspec.Struct, frozen=True):
 class Session:
     """What one client holds; `told` is None before its first frame."""
 
-    __slots__ = ("capver", "node", "told")
+    __slots__ = ("capver", "node", "told", "unsettled")
 
     def __init__(self, node: NodeId, capver: int) -> None:
         self.node: Final = node
         self.capver: Final = capver
         self.told: Standing | None = None
+        self.unsettled = False
+        """Whether `settle` has something to say."""
 
     def first(self, view: View, lists: PeerLists, time: str) -> Whole | End:
         """Return everything that the node may know."""
@@ -55,6 +64,7 @@ class Session:
         if now is None:
             return End.GONE
         self.told = now
+        self._look_at((), now.extras)
         pieces = lists.pieces(now.scope, self.node)
         extras = b",".join(extra.data for extra in now.extras)
         head = _with_filters(encode(_everything(view, now, time)), now.filters)
@@ -75,11 +85,31 @@ class Session:
         if difference is None:
             return End.TOO_OLD
         self.told = now
+        self._look_at(before.extras, now.extras)
         response = _response(before, now, difference, time)
         if response is None:
             return None
         text = encode(response)
         return text if before.filters == now.filters else _with_filters(text, now.filters)
+
+    def settle(self, time: str) -> bytes | None:
+        """Return the frame of rule 5, to be sent when the client has had time for the last one; None if there is none."""
+        told, self.unsettled = self.told, False
+        if told is None or not told.extras:
+            return None
+        again = (
+            msgspec.structs.replace(e.node, allowed_ips=_turned(e.node.allowed_ips)) for e in told.extras
+        )
+        return encode(MapResponse(peers_changed=tuple(fragment(node) for node in again), control_time=time))
+
+    def _look_at(self, before: tuple[Fragment, ...], now: tuple[Fragment, ...]) -> None:
+        if self.capver in HASTY and before is not now:
+            known = {extra.node.key for extra in before}
+            self.unsettled |= any(extra.node.key not in known for extra in now)
+
+
+def _turned(routes: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    return routes and routes[::-1]
 
 
 def _everything(view: View, now: Standing, time: str) -> MapResponse:

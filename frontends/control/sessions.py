@@ -8,6 +8,7 @@ Rule 5: a client that hears nothing for 120 s gives up: a keep-alive comes after
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Iterator
 from typing import Final, Protocol
@@ -30,6 +31,8 @@ MAX_PAUSE: Final = 0.25
 AT_A_TIME: Final = 200
 """Sessions that are told before the loop gets its turn: about 5 ms."""
 TICK_SECONDS: Final = 1.0
+SETTLE_SECONDS: Final = 1.0
+"""After which a client has certainly taken in a frame (see `Session.settle`)."""
 _MAX_FRAMES: Final = 256
 
 
@@ -59,13 +62,14 @@ class Outlet(Protocol):
 class _Open:
     """One open session, its generation, its outlet, and when it needs a keep-alive."""
 
-    __slots__ = ("due", "generation", "outlet", "session")
+    __slots__ = ("due", "generation", "outlet", "session", "settle_at")
 
     def __init__(self, session: Session, generation: int, outlet: Outlet) -> None:
         self.session: Final = session
         self.generation: Final = generation
         self.outlet: Final = outlet
         self.due = 0.0
+        self.settle_at = math.inf
 
 
 class Sessions:
@@ -164,6 +168,12 @@ class Sessions:
         if isinstance(frame, End):
             self._end(held)
             return None
+        if frame is None and now >= held.settle_at:
+            held.settle_at = math.inf
+            text = session.settle(self._time())
+            frame = None if text is None else self._encoder.encode(text)
+        elif session.unsettled and held.settle_at == math.inf:
+            held.settle_at = now + SETTLE_SECONDS
         if frame is None and now >= held.due:
             frame = KEEP_ALIVE
         if frame is not None:
@@ -216,5 +226,5 @@ class Sessions:
             await asyncio.sleep(TICK_SECONDS)
             now = self._clock.monotonic()
             for held in list(self._open.values()):
-                if now >= held.due:
+                if now >= min(held.due, held.settle_at):
                     held.outlet.pump()

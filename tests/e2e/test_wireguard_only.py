@@ -15,7 +15,7 @@ from tests.kit.lab.clients import LATEST, VERSIONS, TailscaleClient
 from tests.kit.lab.net import Lab
 from tests.kit.lab.web import WebEcho
 from tests.kit.lab.wireguard import WireGuardGo, key_base64
-from tests.kit.procs import wait_until
+from tests.kit.procs import DeadlineError, wait_until
 
 pytestmark = pytest.mark.real
 
@@ -70,7 +70,17 @@ class Story:
         return client.curl(url or self.web.url4, timeout=3).body
 
     def wait_seen(self, client: TailscaleClient, address: str, url: str = "") -> None:
-        wait_until(lambda: self.seen(client, url) == address, f"the web sees {address}", timeout=30)
+        last = ""
+
+        def is_seen() -> bool:
+            nonlocal last
+            last = self.seen(client, url)
+            return last == address
+
+        try:
+            wait_until(is_seen, f"the web sees {address}", timeout=30)
+        except DeadlineError as error:
+            raise DeadlineError(f"{error}; it saw {last!r}\n{client.cli('debug', 'prefs')}") from None
 
     def barrier(self) -> None:
         """Return when both clients have what was sent before now: a rename that each sees of the other."""
