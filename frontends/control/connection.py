@@ -317,7 +317,7 @@ class Connection(asyncio.Protocol):
         else:
             with contextlib.suppress(ProtocolError):
                 self._flush()
-        self._phase = step(self._phase, Saw.REFUSED) if self._phase is not Phase.DRAINING else Phase.CLOSED
+        self._phase = step(self._phase, Saw.REFUSED)
         self.close()
 
     def drain(self) -> None:

@@ -114,7 +114,7 @@ def wireguard_node(
     if version < capver.WIREGUARD_ONLY or version < capver.JAILED:
         return None
     translates = version >= capver.MASQUERADE_V6
-    own = tuple(_prefix(address) for address in (peer.ipv4, peer.ipv6) if address)
+    own = _addresses(peer)
     routes = tuple(
         prefix
         for prefix in dict.fromkeys(_prefix(text) for text in peer.allowed_ips)
@@ -168,12 +168,14 @@ def _fqdn(name: str, base: str) -> str:
     return f"{name}.{base}."
 
 
-def _addresses(node: NodeObject) -> tuple[str, ...]:
-    return tuple(_prefix(address) for address in (node.ipv4, node.ipv6) if address)
+def _addresses(node: NodeObject | WireGuardPeerObject) -> tuple[str, ...]:
+    """Return the addresses as prefixes, IPv4 first; the log has them in canonical form."""
+    found = (f"{node.ipv4}/32" if node.ipv4 else "", f"{node.ipv6}/128" if node.ipv6 else "")
+    return tuple(filter(None, found))
 
 
 def _prefix(text: str) -> str:
-    """Return an address or prefix as a prefix with its host bits zero."""
+    """Return a prefix with its host bits zero."""
     return str(ipaddress.ip_network(text, strict=False))
 
 
