@@ -48,7 +48,7 @@ def entitlement(objects: Objects, facts: Facts, viewer: int, capver: int) -> Ent
     own = objects.get(f"class/{me.class_id}")
     alone = me.expired or not isinstance(own, ClassObject)
     seen = [] if alone else [n for n in nodes if n.id != me.id and n.class_id in own.sees]  # type: ignore[union-attr]
-    peers = {n.id: normal(_peer(n, facts.get(n.id), base), capver) for n in seen}
+    peers: dict[int, Json] = {n.id: normal(_peer(n, facts.get(n.id), base), capver) for n in seen}
     extras = objects.get(f"extras/{viewer}")
     if isinstance(extras, ExtrasObject) and not me.expired:
         for connection in extras.connections:

@@ -24,7 +24,7 @@ from engine.contracts.netmap import (
 )
 from engine.contracts.soft import SoftFact
 from engine.domain.events import ExtraConfig
-from engine.domain.values import Epoch, Position
+from engine.domain.values import Epoch, Millis, NodeId, PeerId, Position, UserId
 from frontends.control.peerlist import PeerLists
 from frontends.control.replica import Replica
 from frontends.control.session import End, Session
@@ -33,12 +33,12 @@ from frontends.wire.mapframe import Decoder, Encoder, join
 from tests.kit.client_view import ClientView
 from tests.unit.control.entitlement import entitlement
 
-NUMBERS = (1, 2, 3, 64, 65)
+NUMBERS = tuple(NodeId(number) for number in (1, 2, 3, 64, 65))
 NODES = st.sampled_from(NUMBERS)
 NAMES = ("u1", "u2", "t:tag:a+tag:b")
 CLASSES = st.sampled_from(NAMES)
 CAPVERS = (102, 104, 109, 142)
-PEERS = st.integers(100_000_001, 100_000_002)
+PEERS = st.sampled_from([PeerId(100_000_001), PeerId(100_000_002)])
 CANARY = "nodekey:" + "ca" * 32
 TIME = "2026-01-01T00:00:00Z"
 EPOCH = Epoch("e1")
@@ -63,43 +63,45 @@ def tailnet(base: str = "tail.example.com") -> TailnetObject:
 def node(number: int, class_id: str, **fields: Any) -> NodeObject:
     tags = tuple(class_id[2:].split("+")) if class_id.startswith("t:") else ()
     fields.setdefault("node_key", f"nodekey:{number:064x}")
-    return NodeObject(
-        id=number,
-        stable_id=f"n{number}",
-        name=fields.pop("name", f"host{number}"),
-        user=1 if tags else int(class_id[1:]),
-        machine_key=f"mkey:{number:064x}",
-        ipv4=f"100.64.0.{number}",
-        ipv6=f"fd7a:115c:a1e0::{number:x}",
-        class_id=class_id,
-        created=1_700_000_000_000,
-        tags=tags,
-        hostname=f"h{number}",
-        os="linux",
-        capver=142,
+    whole: dict[str, Any] = {
+        "id": number,
+        "stable_id": f"n{number}",
+        "name": fields.pop("name", f"host{number}"),
+        "user": 1 if tags else int(class_id[1:]),
+        "machine_key": f"mkey:{number:064x}",
+        "ipv4": f"100.64.0.{number}",
+        "ipv6": f"fd7a:115c:a1e0::{number:x}",
+        "class_id": class_id,
+        "created": 1_700_000_000_000,
+        "tags": tags,
+        "hostname": f"h{number}",
+        "os": "linux",
+        "capver": 142,
         **fields,
-    )
+    }
+    return NodeObject(**whole)
 
 
 def external(number: int, **fields: Any) -> WireGuardPeerObject:
-    return WireGuardPeerObject(
-        id=number,
-        stable_id=f"w{number}",
-        name=fields.pop("name", f"exit{number % 1000}"),
-        public_key=fields.pop("key", f"nodekey:{number:064x}"),
-        allowed_ips=fields.pop("allowed_ips", ("0.0.0.0/0", "::/0", "10.9.0.0/16", "fd09::/64")),
-        endpoints=fields.pop("endpoints", ("192.0.2.1:51820",)),
-        ipv4=f"100.127.0.{number % 1000}",
-        ipv6=f"fd7a:115c:a1e0:ffff::{number % 1000:x}",
-        created=1_700_000_000_000,
+    whole: dict[str, Any] = {
+        "id": number,
+        "stable_id": f"w{number}",
+        "name": fields.pop("name", f"exit{number % 1000}"),
+        "public_key": fields.pop("key", f"nodekey:{number:064x}"),
+        "allowed_ips": fields.pop("allowed_ips", ("0.0.0.0/0", "::/0", "10.9.0.0/16", "fd09::/64")),
+        "endpoints": fields.pop("endpoints", ("192.0.2.1:51820",)),
+        "ipv4": f"100.127.0.{number % 1000}",
+        "ipv6": f"fd7a:115c:a1e0:ffff::{number % 1000:x}",
+        "created": 1_700_000_000_000,
         **fields,
-    )
+    }
+    return WireGuardPeerObject(**whole)
 
 
 class Client:
     """A map session and what its client makes of the frames."""
 
-    def __init__(self, number: int, capver: int) -> None:
+    def __init__(self, number: NodeId, capver: int) -> None:
         self.session = Session(number, capver)
         self.decoder = Decoder(1 << 24)
         self.view = ClientView(capver)
@@ -119,14 +121,17 @@ class Frames(RuleBasedStateMachine):
         self.lists = PeerLists(self.view, self.encoder.compress)
         self.clients: dict[tuple[int, int], Client] = {}
         every = FilterRule(source_classes=NAMES)
-        start = [
+        start: list[NetmapObject] = [
             tailnet(),
             external(100_000_999, key=CANARY, name="canary"),
             external(100_000_001),
-            *(UserObject(id=number, name=f"user{number}") for number in (1, 2)),
+            *(UserObject(id=UserId(number), name=f"user{number}") for number in (1, 2)),
             *(ClassObject(id=name, sees=NAMES, rules=(every,)) for name in NAMES),
             *(node(number, NAMES[number % 3]) for number in NUMBERS),
-            *(ExtrasObject(node=n, connections=(ConnectionExtra(peer=100_000_001),)) for n in (1, 2)),
+            *(
+                ExtrasObject(node=n, connections=(ConnectionExtra(peer=PeerId(100_000_001)),))
+                for n in NUMBERS[:2]
+            ),
         ]
         changes = tuple(Change(key=key_of(value), at=Position(1), value=value) for value in start)
         self.objects |= {change.key: change.value for change in changes if change.value is not None}
@@ -148,20 +153,20 @@ class Frames(RuleBasedStateMachine):
         self.update(self.replica.receive(delta)[1])
 
     @rule(number=NODES, name=CLASSES)
-    def join(self, number: int, name: str) -> None:
+    def join(self, number: NodeId, name: str) -> None:
         self.put(node(number, name))
 
     @rule(number=NODES, name=CLASSES, again=st.booleans())
-    def rename_or_rotate(self, *, number: int, name: str, again: bool) -> None:
+    def rename_or_rotate(self, *, number: NodeId, name: str, again: bool) -> None:
         key = f"nodekey:{number + (1000 if again else 0):064x}"
         self.put(node(number, name, name=f"other{number}", node_key=key))
 
     @rule(number=NODES, name=CLASSES, expiry=st.sampled_from([0, 1_700_000_500_000]))
-    def expire(self, number: int, name: str, expiry: int) -> None:
+    def expire(self, number: NodeId, name: str, expiry: int) -> None:
         self.put(node(number, name, expired=True, expiry=expiry))
 
     @rule(number=NODES)
-    def delete(self, number: int) -> None:
+    def delete(self, number: NodeId) -> None:
         self.put(gone=(f"node/{number}", f"extras/{number}"))
 
     @rule(name=CLASSES, sees=st.sets(CLASSES), sources=st.sets(CLASSES), port=st.integers(1, 3))
@@ -175,7 +180,7 @@ class Frames(RuleBasedStateMachine):
 
     @rule(number=st.integers(1, 2), name=st.sampled_from(["ann", "bob"]))
     def name_user(self, number: int, name: str) -> None:
-        self.put(UserObject(id=number, name=name))
+        self.put(UserObject(id=UserId(number), name=name))
 
     @rule(base=st.sampled_from(["tail.example.com", "other.example.com"]))
     def set_domain(self, base: str) -> None:
@@ -197,7 +202,7 @@ class Frames(RuleBasedStateMachine):
         self.put(gone=(f"peer/{number}",))
 
     @rule(number=NODES, peers=st.sets(PEERS), masq=st.sampled_from(["", "10.9.0.9"]))
-    def connect(self, number: int, peers: set[int], masq: str) -> None:
+    def connect(self, number: NodeId, peers: set[PeerId], masq: str) -> None:
         if not peers:
             self.put(gone=(f"extras/{number}",))
             return
@@ -208,13 +213,13 @@ class Frames(RuleBasedStateMachine):
         self.put(ExtrasObject(node=number, connections=connections))
 
     @rule(number=NODES, ports=st.integers(0, 2))
-    def come_and_go(self, number: int, ports: int) -> None:
+    def come_and_go(self, number: NodeId, ports: int) -> None:
         for online in (False, True, False):
             self.report(number=number, online=online, ports=ports, host=False)
             self.tell_everybody()
 
     @rule(number=NODES, online=st.booleans(), ports=st.integers(0, 2), host=st.booleans())
-    def report(self, *, number: int, online: bool, ports: int, host: bool) -> None:
+    def report(self, *, number: NodeId, online: bool, ports: int, host: bool) -> None:
         self.generation += 1
         self.update(
             self.replica.merge(
@@ -225,7 +230,7 @@ class Frames(RuleBasedStateMachine):
                         generation=self.generation,
                         sequence=1,
                         online=online,
-                        last_seen=0 if online else 1_700_000_000_000 + self.generation,
+                        last_seen=Millis(0 if online else 1_700_000_000_000 + self.generation),
                         disco_key=f"discokey:{number + ports:064x}",
                         endpoints=tuple(f"198.51.100.{n}:41641" for n in range(ports)),
                         home_derp=900 + ports,
@@ -238,14 +243,14 @@ class Frames(RuleBasedStateMachine):
 
     @rule(at=st.integers(1_700_001_000_000, 1_700_009_000_000))
     def lapse(self, at: int) -> None:
-        self.update(self.replica.lapse("f2", at))
+        self.update(self.replica.lapse("f2", Millis(at)))
 
     @rule()
     def revive(self) -> None:
         self.update(self.replica.revive("f2"))
 
     @rule(number=NODES, capver=st.sampled_from(CAPVERS))
-    def tell(self, number: int, capver: int) -> None:
+    def tell(self, number: NodeId, capver: int) -> None:
         client = self.clients.get((number, capver))
         if client is None:
             self.open(number, capver)
@@ -268,7 +273,7 @@ class Frames(RuleBasedStateMachine):
             for capver in CAPVERS:
                 self.tell(number, capver)
 
-    def open(self, number: int, capver: int) -> None:
+    def open(self, number: NodeId, capver: int) -> None:
         client = Client(number, capver)
         whole = client.session.first(self.view, self.lists, TIME)
         if whole is End.GONE:
@@ -295,7 +300,7 @@ class Frames(RuleBasedStateMachine):
             assert now.profiles[profile["ID"]] == profile
 
     def entitled(self, client: Client) -> Any:
-        facts = {n: fact for n in range(80) if (fact := self.replica.fact(n)) is not None}
+        facts: dict[int, SoftFact] = {n: fact for n in NUMBERS if (fact := self.replica.fact(n)) is not None}
         return entitlement(self.objects, facts, client.session.node, client.session.capver)
 
     def compare(self, client: Client) -> None:
