@@ -1,11 +1,13 @@
 """Data on stdout: a table for people, JSON, JSON lines or YAML for programs.
 
 Rule 1: a list is an array in JSON and YAML and a line for each item in JSON lines; nothing else is on stdout.
-Rule 2: a table is at most `WIDTH` columns wide, one line for each item; cells are cut, keys are shortened before.
+Rule 2: in a document times are RFC 3339 in UTC, and null where there is none; an event's own data is as it is stored.
+Rule 3: a table is at most `WIDTH` columns wide, one line for each item; cells are cut, keys are shortened before.
 """
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 import click
@@ -16,6 +18,9 @@ FORMS: Final = ("table", "json", "jsonl", "json-line", "yaml")
 """`json-line` is Headscale's word for `jsonl`."""
 WIDTH: Final = 100
 """Columns of a table: reference ecosystem §1.1, narrow tables."""
+TIMES: Final = frozenset({"created", "expiry", "at", "lastSeen", "since", "until", "expiredAt"})
+"""Fields of answers that hold Unix milliseconds."""
+_VERBATIM: Final = frozenset({"event", "derpMap"})
 _NARROWEST: Final = 6
 _GAP: Final = "  "
 
@@ -31,6 +36,7 @@ class Column(NamedTuple):
 
 def emit(form: str, value: object) -> None:
     """Write a document that is not a table."""
+    value = timed(value)
     match form:
         case "jsonl" | "json-line":
             items = value if isinstance(value, list | tuple) else [value]
@@ -43,6 +49,25 @@ def emit(form: str, value: object) -> None:
             click.echo(text, nl=False)
         case _:
             click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def timed(value: object) -> object:
+    """Return the document with its times as text (rule 2)."""
+    match value:
+        case dict():
+            return {key: _field(key, inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [timed(item) for item in value]
+        case _:
+            return value
+
+
+def _field(key: object, value: object) -> object:
+    if key in TIMES and isinstance(value, int):
+        if value <= 0:
+            return None
+        return datetime.fromtimestamp(value / 1000, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    return value if key in _VERBATIM else timed(value)
 
 
 def emit_rows(form: str, rows: Sequence[Row], columns: Sequence[Column]) -> None:
@@ -62,7 +87,7 @@ def emit_facts(facts: Row) -> None:
 
 
 def table(rows: Sequence[Row], columns: Sequence[Column]) -> str:
-    """Return the rows as a table (rule 2)."""
+    """Return the rows as a table (rule 3)."""
     cells = [[clean(_plain(column.cell(row))) for column in columns] for row in rows]
     titles = [column.title for column in columns]
     widths = _fit([max(len(line[i]) for line in [titles, *cells]) for i in range(len(columns))])

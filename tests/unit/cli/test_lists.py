@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from frontends.cli.output import timed
 from tests.unit.cli.stage import NOW, Stage, refused
 
 KEY = "nodekey:" + "ab" * 32
@@ -62,19 +63,22 @@ def test_a_wide_table_is_cut_never_wrapped() -> None:
     assert max(map(len, lines)) == 100
 
 
+SHOWN = [{**row, "expiry": "2027-01-15T10:00:00.000Z" if row["expiry"] else None} for row in NODES]
+
+
 def test_json_is_an_array_and_nothing_else_is_on_stdout() -> None:
-    assert json.loads(stage().run("node", "list", "-o", "json").stdout) == NODES
+    assert json.loads(stage().run("node", "list", "-o", "json").stdout) == SHOWN
 
 
 def test_json_lines_are_one_for_each_item() -> None:
     for form in ("jsonl", "json-line"):
         assert [
             json.loads(line) for line in stage().run("node", "list", "-o", form).stdout.splitlines()
-        ] == NODES
+        ] == SHOWN
 
 
 def test_yaml_is_the_same() -> None:
-    assert yaml.safe_load(stage().run("node", "list", "--output", "yaml").stdout) == NODES
+    assert yaml.safe_load(stage().run("node", "list", "--output", "yaml").stdout) == SHOWN
 
 
 def test_a_list_of_many_pages_is_one_list() -> None:
@@ -210,3 +214,14 @@ def test_health_names_who_is_missing() -> None:
         ("engine", True),
         ("projection", False),
     ]
+
+
+def test_times_in_a_document_are_text_but_an_event_s_own_data_stays_as_stored() -> None:
+    said = {"at": 1_800_007_200_000, "expiry": 0, "event": {"expiry": 5}, "rows": [{"created": 1}], "id": 7}
+    assert timed(said) == {
+        "at": "2027-01-15T10:00:00.000Z",
+        "expiry": None,
+        "event": {"expiry": 5},
+        "rows": [{"created": "1970-01-01T00:00:00.001Z"}],
+        "id": 7,
+    }

@@ -14,7 +14,7 @@ from engine.contracts.netmap import (
     UserObject,
     key_of,
 )
-from engine.domain.values import NodeId, Position
+from engine.domain.values import NodeId, PeerId, Position, UserId
 from frontends.control.peerlist import PeerLists
 from frontends.control.replica import Replica
 from frontends.control.session import Session
@@ -23,7 +23,7 @@ from frontends.wire.mapframe import Encoder
 from tests.unit.control.test_session import EPOCH, external, node, tailnet
 
 TIME = "2026-01-01T00:00:00Z"
-PEER = 100_000_001
+PEER = PeerId(100_000_001)
 
 
 def session(capver: int, *, connected: bool) -> Session:
@@ -31,10 +31,10 @@ def session(capver: int, *, connected: bool) -> Session:
     values: list[NetmapObject] = [
         tailnet(),
         external(PEER),
-        UserObject(id=1, name="alice"),
+        UserObject(id=UserId(1), name="alice"),
         ClassObject(id="u1", sees=("u1",), rules=(FilterRule(source_classes=("u1",)),)),
         node(1, "u1"),
-        *([ExtrasObject(node=1, connections=(ConnectionExtra(peer=PEER),))] if connected else []),
+        *([ExtrasObject(node=NodeId(1), connections=(ConnectionExtra(peer=PEER),))] if connected else []),
     ]
     changes = tuple(Change(key=key_of(value), at=Position(1), value=value) for value in values)
     replica = Replica()
