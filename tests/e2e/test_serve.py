@@ -1,0 +1,101 @@
+"""`netmap serve`, as a newcomer runs it: one directory, nothing else; a second start has everything back."""
+
+import json
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kit.procs import Proc, environment, free_port
+
+pytestmark = pytest.mark.real
+NETMAP = str(Path(sys.executable).parent / "netmap")
+REGISTER = """netmap node register-wg-only --name "mullvad-exit" --user 1
+    --public-key "xJsw8SNGxKwqPHgULHWY7Z2tPNBJPxKLbJ9FJxDfXr8=" --allowed-ips "0.0.0.0/0,::/0"
+    --endpoints "1.2.3.4:51820" --extra-config '{"suggestExitNode": true}'"""
+
+
+class Serving:
+    """A directory and, at times, a server of it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.directory = folder / "netmap"
+        self.log = folder / "serve.log"
+        self.listen = f"127.0.0.1:{free_port()}"
+        self.proc: Proc | None = None
+
+    def start(self) -> str:
+        """Start, wait for the greeting, return it."""
+        argv = [NETMAP, "serve", "--dir", str(self.directory), "--listen", self.listen, "--nats-port", "0"]
+        self.proc = Proc(argv, self.log)
+        self.proc.wait_line("tailscale up --login-server", timeout=60)
+        return self.proc.text()
+
+    def interrupt(self) -> int:
+        """Press Ctrl-C; return the exit status."""
+        assert self.proc is not None
+        self.proc.signal(signal.SIGINT)
+        return self.proc.wait_exit(timeout=20)
+
+    def types(self, line: str) -> "subprocess.CompletedProcess[str]":
+        """Type a line in another terminal."""
+        argv = [NETMAP, *shlex.split(line)[1:]]
+        env = environment({"NETMAP_DIR": str(self.directory)})
+        return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=30, check=False)
+
+
+@pytest.fixture
+def serving(tmp_path: Path) -> Iterator[Serving]:
+    made = Serving(tmp_path)
+    yield made
+    if made.proc is not None:
+        made.proc.close()
+
+
+def test_the_lines_that_are_printed_work_as_printed_and_survive_a_restart(serving: Serving) -> None:
+    said = serving.start()
+    assert serving.directory.stat().st_mode & 0o777 == 0o700
+    lines = [line.strip() for line in said.splitlines() if line.startswith("  netmap ")]
+    assert lines[:2] == ["netmap user create alice", "netmap preauthkey create --user alice"]
+    assert all(serving.types(line).returncode == 0 for line in lines)
+    registered = serving.types(REGISTER)
+    assert registered.returncode == 0, registered.stderr
+    assert "100000001" in registered.stdout
+    assert "add-wg-connection" in registered.stderr
+    before = serving.types("netmap events list -o json").stdout
+
+    assert serving.interrupt() == 0
+    assert serving.types("netmap user list").returncode == 6
+
+    serving.start()
+    assert serving.types("netmap events list -o json").stdout == before
+    again = serving.types(REGISTER)
+    assert again.returncode == 5
+    assert re.search(r"mullvad-exit|public key", again.stderr)
+
+
+def test_a_resend_of_a_command_id_has_one_effect_over_a_restart(serving: Serving) -> None:
+    serving.start()
+    first = serving.types("netmap user create bob --id once --reason first -o json")
+    serving.interrupt()
+    serving.start()
+    second = serving.types("netmap user create bob --id once --reason again -o json")
+    assert json.loads(first.stdout) == json.loads(second.stdout)
+    other = serving.types("netmap user create carol --id once")
+    assert (other.returncode, "id" in other.stderr) == (5, True)
+    (bob,) = json.loads(serving.types("netmap user list -o json").stdout)
+    assert bob["name"] == "bob"
+
+
+def test_a_killed_server_comes_back_with_what_it_acknowledged(serving: Serving) -> None:
+    serving.start()
+    assert serving.types("netmap user create dora").returncode == 0
+    assert serving.proc is not None
+    serving.proc.kill()
+    serving.start()
+    assert "dora" in serving.types("netmap user list").stdout
