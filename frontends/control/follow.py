@@ -63,6 +63,7 @@ class Follower:
         self._head = _Head(bus, subjects.registration(tailnet, frontend, "head"))
         self._news: float | None = None
         self._moved = asyncio.Event()
+        self._heard = asyncio.Event()
         self.on_change: Callable[[Touched], None] = lambda _: None
         self.on_reset: Callable[[], None] = lambda: None
 
@@ -100,6 +101,8 @@ class Follower:
         verdict, touched = self._replica.receive(delta)
         if verdict is not Verdict.RESYNC and delta.cur >= self._replica.position:
             self._news = self._clock.monotonic()
+            self._heard.set()
+            self._heard = asyncio.Event()
         if verdict is Verdict.APPLY:
             self._advance(touched)
         return verdict
@@ -151,18 +154,28 @@ class Follower:
             return False
         return True
 
+    async def news_come(self, seconds: float = REACH_SECONDS) -> bool:
+        """Wait for the next news; return whether they came."""
+        heard = self._heard
+        try:
+            async with asyncio.timeout(seconds):
+                await heard.wait()
+        except TimeoutError:
+            return False
+        return True
+
     async def current(self) -> bool:
         """Return whether a map session that was asked for just now may start (rule 4).
 
-        If the engine says nothing, the replica counts as current while its news are fresh: the log can only grow
-        through the engine.
+        If the engine says nothing, the next news must do: a projection sends them only when it has just read the log.
+        News from before the question do not: they tell nothing of what was acknowledged since.
         """
         if self.age() >= Age.UNREADY:
             return False
         try:
             head = await self._head.ask()
         except Fault:
-            return self.age() is Age.FRESH
+            return await self.news_come()
         return await self.reach(Epoch(head.epoch), Position(head.position))
 
 

@@ -1,9 +1,11 @@
 """F3: how old the news are, is known."""
 
+import asyncio
+
 import pytest
 
 from engine.adapters.bus.memory import MemoryBus
-from engine.contracts.netmap import Snapshot
+from engine.contracts.netmap import Delta, Snapshot
 from engine.domain.values import Epoch, Position, TailnetName
 from engine.ports import Fault
 from frontends.control.follow import Age, Follower
@@ -42,12 +44,21 @@ def test_before_the_first_snapshot_there_are_no_news() -> None:
     assert follower(VirtualClock(), loaded=False).age() is Age.UNREADY
 
 
-async def test_without_an_engine_a_session_starts_only_while_the_news_are_fresh() -> None:
-    clock = VirtualClock()
-    made = follower(clock, loaded=True)
-    assert await made.current()
-    clock.advance(4)
-    assert not await made.current()
+async def test_without_an_engine_a_session_waits_for_the_next_news() -> None:
+    made = follower(VirtualClock(), loaded=True)
+    asking = asyncio.create_task(made.current())
+    done, _ = await asyncio.wait([asking], timeout=0.05)
+    assert not done, "the news are fresh, but older than the question"
+    made._apply(Delta(epoch=Epoch("e"), prev=Position(0), cur=Position(0)))
+    done, _ = await asyncio.wait([asking], timeout=0.05)
+    assert not done, "that was no news"
+    made._apply(Delta(epoch=Epoch("e"), prev=Position(1), cur=Position(1)))
+    assert await asking
+
+
+async def test_without_an_engine_and_without_news_no_session_starts() -> None:
+    made = follower(VirtualClock(), loaded=True)
+    assert not await made.news_come(0.01)
 
 
 async def test_a_position_that_never_comes_is_not_waited_for_longer_than_said() -> None:
