@@ -28,6 +28,7 @@ from engine.application.durable import DurableCommands
 from engine.application.engine import Engine
 from engine.application.ledger import Order
 from engine.application.logins import Logins
+from engine.application.quiet import Quiet
 from engine.application.registration import Registration
 from engine.application.service import Commands, serve
 from engine.config import Settings
@@ -69,6 +70,7 @@ async def run_engine(settings: Settings, stop: asyncio.Event) -> None:
                 group.create_task(engine.run(stop))
                 group.create_task(announcer.run(stop))
                 group.create_task(deadlines.run(stop))
+                group.create_task(Quiet(engine, clock, settings.ephemeral_seconds).run(bus, tailnet, stop))
                 group.create_task(DurableCommands(queue, commands, tailnet).run(stop))
                 await _set_derp_map(engine, settings.derp_map)
                 await serve(bus, tailnet, commands, registration)

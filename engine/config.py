@@ -50,6 +50,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """This frontend's id: unique among the frontends of the tailnet."""
     derp_map: str = ""
     """A file with a DERP map in JSON, set at the start when it differs; empty keeps the log's."""
+    ephemeral_seconds: Annotated[float, msgspec.Meta(ge=1)] = 1_800.0
+    """How long an ephemeral node may be offline before it is deleted; 30 minutes, as Headscale's default."""
     metrics_port: Port = 0
     """Where Prometheus metrics are served on `listen_host`; 0 is nowhere."""
     open_commands: bool = False

@@ -4,8 +4,6 @@ Rule 1: the heap has every expiry that was ever set; one that is no longer the n
 Rule 2: the wall clock must walk with the monotonic one: after a jump of more than `JUMP_MILLIS` nothing expires until it
         is back, or the engine is started again (a clock set to next year must not log everybody out).
 Rule 3: commands have ids that follow from the node and the expiry: one that is sent again has no second effect.
-
-Ephemeral nodes that have gone quiet are not deleted here: that needs soft state, which the engine does not read.
 """
 
 import asyncio

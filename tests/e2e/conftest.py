@@ -11,6 +11,9 @@ from tests.kit.lab.derp import derp_map, start_stun
 from tests.kit.lab.net import Lab
 from tests.kit.lab.ready import require_lab
 
+HASTE = {"NETMAP_EPHEMERAL_SECONDS": "5"}
+"""Settings that make a test wait less."""
+
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
@@ -24,7 +27,7 @@ def tailnet(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clus
     """A whole deployment on `ctl`: two frontends behind a balancer, SQLite."""
     folder: Path = tmp_path_factory.mktemp("tailnet")
     start_stun(lab)
-    with Cluster(folder, host=lab.host("ctl"), frontends=2, balanced=True) as cluster:
+    with Cluster(folder, host=lab.host("ctl"), frontends=2, balanced=True, settings=HASTE) as cluster:
         cluster.start()
         path = folder / "derp.json"
         path.write_text(json.dumps(derp_map()))

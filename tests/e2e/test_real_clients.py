@@ -13,6 +13,7 @@ from tests.kit.cluster import Cluster
 from tests.kit.lab.clients import VERSIONS, TailscaleClient
 from tests.kit.lab.net import Lab
 from tests.kit.lab.web import WebEcho
+from tests.kit.procs import wait_until
 
 pytestmark = pytest.mark.real
 PORT = 8000
@@ -157,3 +158,17 @@ def test_an_ephemeral_client_is_gone_when_it_logs_out(lab: Lab, tailnet: Cluster
     assert node(tailnet, "n4")["ephemeral"]
     client.stop()
     assert "n4" not in {node["name"] for node in tailnet.ask("node", "list")}
+
+
+def test_an_ephemeral_client_that_is_killed_is_gone_after_a_while(lab: Lab, tailnet: Cluster) -> None:
+    client = TailscaleClient(VERSIONS[1], lab.host("n5"), mode="userspace")
+    client.start()
+    client.up(tailnet.url, tailnet.auth_key("--ephemeral"))
+    client.wait_running()
+    client.kill()
+    wait_until(
+        lambda: "n5" not in {node["name"] for node in tailnet.ask("node", "list")},
+        "the node is gone",
+        timeout=60,
+        every=1,
+    )

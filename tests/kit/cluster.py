@@ -38,6 +38,7 @@ class Cluster:
         host: run inside this namespace.
         frontends: how many; they are called f1, f2, ….
         balanced: put a TCP balancer before the frontends; its port is `port`.
+        settings: more variables for every role, `NETMAP_…`.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Cluster:
         host: Host | None = None,
         frontends: int = 1,
         balanced: bool = False,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.directory = folder / "netmap"
@@ -57,6 +59,7 @@ class Cluster:
         self._nats_port = 4222 if host else free_port()
         self._store = store
         self._balanced = balanced
+        self._settings = settings or {}
         ports = [8081 + i if host else free_port() for i in range(frontends)]
         self.ports = {f"f{i + 1}": port for i, port in enumerate(ports)}
         if not balanced:
@@ -156,9 +159,9 @@ class Cluster:
         store = ["--store", self._store] if self._store else []
         return ["--dir", str(self.directory), *store]
 
-    def _proc(self, name: str, argv: Sequence[str], env: Mapping[str, str] | None = None) -> Proc:
+    def _proc(self, name: str, argv: Sequence[str]) -> Proc:
         enter = self.host.enter if self.host else ()
-        return Proc(argv, self.folder / f"{name}.log", env=env, cwd=ROOT, enter=enter)
+        return Proc(argv, self.folder / f"{name}.log", env=self._settings, cwd=ROOT, enter=enter)
 
     def _run(self, argv: Sequence[str], *, timeout: float) -> "subprocess.CompletedProcess[str]":
         whole = ["env", f"NETMAP_DIR={self.directory}", *argv]
