@@ -5,6 +5,8 @@ Rule 1: without any DERP region no client ever runs, so a log without one is giv
 
 import asyncio
 import contextlib
+import shutil
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -39,18 +41,25 @@ async def greet(settings: "Settings", stop: asyncio.Event, *, quiet: bool) -> No
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), LOOK_SECONDS)
     if not quiet and not missing:
-        click.echo(said(settings), color=colours())
+        click.echo(said(settings, program_folder()), color=colours())
 
 
-def said(settings: "Settings") -> str:
-    """Return the lines for a person."""
+def program_folder() -> str:
+    """Return the folder of this program if a shell would not find it, else nothing."""
+    return "" if shutil.which("netmap") else str(Path(sys.executable).parent)
+
+
+def said(settings: "Settings", program: str = "") -> str:
+    """Return the lines for a person; `program` is a folder that is to be put on the PATH first."""
     where, url = settings.directory, settings.public_url()
+    path = (f"  export PATH={program}:$PATH",) if program else ()
     lines = (
         click.style(f"netmap serves tailnet {settings.tailnet!r} from {where}", bold=True),
         f"  clients   {url}",
         f"  stop      Ctrl-C; `netmap serve --dir {where}` has everything back",
         "",
         "next, in another terminal:",
+        *path,
         f"  export NETMAP_DIR={where}",
         "  netmap user create alice",
         "  netmap preauthkey create --user alice",

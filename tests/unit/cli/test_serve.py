@@ -69,3 +69,9 @@ def test_the_lines_to_type_next_can_be_typed() -> None:
 @pytest.mark.parametrize("name", serve.ROLES)
 def test_every_role_has_something_that_runs_it(name: str) -> None:
     assert callable(serve.role_of(name))
+
+
+def test_the_greeting_says_how_a_shell_finds_the_program_only_if_it_does_not() -> None:
+    settings = Settings(directory="/srv/netmap")
+    assert "export PATH=/opt/netmap/bin:$PATH" in greeting.said(settings, "/opt/netmap/bin").replace("  ", "")
+    assert "PATH" not in greeting.said(settings)
