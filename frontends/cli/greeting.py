@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
