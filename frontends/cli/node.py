@@ -74,7 +74,8 @@ def get(operator: Operator, words: tuple[str, ...], node_by_flag: str | None) ->
     found = reply.get("node", reply)
     if operator.form == "table":
         now = operator.now()
-        times = {key: ago(found[key], now) for key in ("created", "expiry") if found.get(key)}
+        times = {key: ago(found.get(key), now) for key in ("created", "lastSeen")}
+        times["expiry"] = ago(found.get("expiry"), now, unset="never")
         output.emit_facts({**found, **times})
     else:
         output.emit(operator.form, found)
