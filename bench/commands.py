@@ -1,0 +1,121 @@
+"""Durable commands through NATS request–reply: how many a second, and how long each takes.
+
+The engine runs with a store in SQLite, then with one in PostgreSQL (a real server, fsync on); nats-server is the bundled
+one with its accounts. An operator registers WireGuard-only peers, each under a command id of its own, with names, keys and
+endpoints that are all different: every command is decided, validated, hashed, committed with its receipt and only
+then answered.
+
+* throughput: 64 and 256 requests are in flight at any time, from one lean connection (`asker.py`; its own processor time is
+  shown, to see that it is not the bottleneck);
+* alone: one at a time;
+* at half load: half of the throughput with 64 in flight, sent on time whether answers come or not; latencies count from
+  when a request was due.
+
+Ratio: over the rate of the same requests to an echo behind the same server and accounts.
+"""
+
+import secrets
+from typing import Final
+
+from bench import floors, machine
+from bench.asker import Answers, Question, connected
+from bench.profiled import Profiles
+from bench.report import Budget, Report, Row
+from bench.site import Site, people, running
+from engine.contracts import subjects
+from engine.domain.values import DEFAULT_TAILNET
+from tests.kit import postgres
+
+SECONDS: Final = 3.0
+WARM_SECONDS: Final = 1.0
+ALONE_SECONDS: Final = 1.5
+GOOD: Final = b'"ok":true'
+RATES: Final = {"SQLite": 8_000.0, "PostgreSQL": 5_000.0}
+ALONE: Final = {"SQLite": 2.0, "PostgreSQL": 4.0}
+P99: Final = 50.0
+"""Budgets of docs/budgets.md: commands a second, and milliseconds."""
+REGISTER: Final = subjects.command(DEFAULT_TAILNET, "peer", "register")
+
+
+async def run(report: Report, profiles: Profiles | None = None) -> None:
+    """Measure both stores."""
+    with running("nats", "engine", profiles=profiles) as site:
+        await _store(report, site, "SQLite")
+    with (
+        postgres.running() as server,
+        running("nats", "engine", store=server.url(), profiles=profiles) as site,
+    ):
+        await _store(report, site, "PostgreSQL")
+
+
+async def _store(report: Report, site: Site, store: str) -> None:
+    await people(site, 1)
+    question = _questions()
+    async with connected(site.directory, "operator", keyed=True) as asker:
+        await asker.closed(64, WARM_SECONDS, question, GOOD)
+        rate = 0.0
+        for in_flight in (256, 64):
+            async with report.watched() as rows:
+                bare = await floors.asked(site, in_flight, WARM_SECONDS, question(0)[1])
+                used = site.cpu("engine")
+                found = await asker.closed(in_flight, SECONDS, question, GOOD)
+                share = (site.cpu("engine") - used) / found.seconds
+                rows.append(_throughput(store, in_flight, found, bare, share))
+                rate = found.rate
+        async with report.watched() as rows:
+            rows.append(
+                _latency(
+                    store, "alone", await asker.closed(1, ALONE_SECONDS, question, GOOD), 0.5, ALONE[store]
+                )
+            )
+        async with report.watched() as rows:
+            found = await asker.open(rate / 2, SECONDS, question, GOOD)
+            rows.append(_latency(store, f"at {rate / 2:,.0f}/s", found, 0.99, P99))
+
+
+def _throughput(store: str, in_flight: int, found: Answers, bare: Answers, engine: float) -> Row:
+    said = f"engine {engine:.2f} cores, asker {found.cpu / found.seconds:.2f}; {_spread(found)}"
+    return Row(
+        benchmark="commands",
+        what=f"{store}, {in_flight} in flight",
+        measured=found.rate,
+        unit="/s",
+        budget=Budget(RATES[store], at_least=True),
+        ratio=found.rate / bare.rate,
+        against=f"of an echo's {bare.rate:,.0f}/s",
+        note=said,
+    )
+
+
+def _latency(store: str, load: str, found: Answers, share: float, limit: float) -> Row:
+    return Row(
+        benchmark="commands",
+        what=f"{store}, {load}, p{share * 100:.0f}",
+        measured=machine.percentile(found.latencies, share) * 1_000,
+        unit="ms",
+        budget=Budget(limit),
+        note=_spread(found),
+    )
+
+
+def _spread(found: Answers) -> str:
+    p50, p99, most = (machine.percentile(found.latencies, share) * 1_000 for share in (0.5, 0.99, 1.0))
+    errors = f", {found.errors} errors ({found.first_error})" if found.errors else ""
+    lost = f", {found.unanswered} unanswered" if found.unanswered else ""
+    return f"p50 {p50:.1f}, p99 {p99:.1f}, max {most:.1f} ms; n = {len(found.latencies):,}{errors}{lost}"
+
+
+def _questions() -> Question:
+    """Return registrations that are all different, also from those of every other call."""
+    unique = secrets.token_hex(3)
+
+    def question(number: int) -> tuple[str, bytes]:
+        high, low = divmod(number, 50_000)
+        body = (
+            b'{"name":"p%s-%d","user":"user0","publicKey":"%s","allowedIps":["0.0.0.0/0","::/0"],'
+            b'"endpoints":["198.51.%d.%d:%d"]}'
+        )
+        key = b"nodekey:" + secrets.token_hex(32).encode()
+        return REGISTER, body % (unique.encode(), number, key, high // 250, high % 250 + 1, low + 10_000)
+
+    return question
