@@ -1,0 +1,88 @@
+"""Golden logs: rows as a released version stored them, and the tailnet that they mean.
+
+`python -m tests.golden.logs VERSION` writes one with today's code: once for each release that adds an event; a file
+that was ever released is never written again.
+"""
+
+import random
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from eventsourcing.persistence import Notification
+
+from engine.adapters.store.codec import Codec
+from engine.domain.events import EVENTS
+from engine.domain.state import Tailnet
+from engine.domain.values import DEFAULT_TAILNET
+from engine.ports import Pending, Recorded
+from tests.kit.histories import TELLERS, events_of, records
+
+FOLDER: Final = Path(__file__).parent / "logs"
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A row of the store; `state` is the stored text."""
+
+    id: int
+    stream: str
+    version: int
+    topic: str
+    state: str
+
+
+def decoded(rows: Iterable[Row]) -> list[Recorded]:
+    """Read the rows as a store of today does, chain and all."""
+    stored = [Notification(row.stream, row.version, row.topic, row.state.encode(), id=row.id) for row in rows]
+    return Codec(DEFAULT_TAILNET).decode(stored, "")
+
+
+def folded(found: Iterable[Recorded]) -> dict[str, Any]:
+    """What the records mean, as plain values."""
+    tailnet = Tailnet()
+    for record in found:
+        tailnet.apply(record.event, record.envelope.at)
+    tables = {
+        "settings": tailnet.settings,
+        "users": list(tailnet.users.values()),
+        "auth_keys": list(tailnet.auth_keys.values()),
+        "nodes": list(tailnet.nodes.values()),
+        "peers": list(tailnet.peers.values()),
+        "connections": list(tailnet.connections.values()),
+        "next": [tailnet.next_user, tailnet.next_auth_key, tailnet.next_node, tailnet.next_peer],
+    }
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(tables))
+    return plain
+
+
+def stored_today() -> list[Row]:
+    """A log with every event of today in it."""
+    dice = random.Random(1)
+    names = sorted(TELLERS)
+    course = [("user", 0, 0), ("node", 0, 0), ("peer", 0, 0)]
+    course += [(dice.choice(names), dice.randrange(20), dice.randrange(20)) for _ in range(400)]
+    pending = [Pending(envelope=r.envelope, event=r.event) for r in records(events_of(course))]
+    rows, _ = Codec(DEFAULT_TAILNET).encode(pending, "")
+    found = [
+        Row(number, str(row.originator_id), row.originator_version, row.topic, row.state.decode())
+        for number, row in enumerate(rows, 1)
+    ]
+    missing = {str(event.__struct_config__.tag) for event in EVENTS} - {row.topic for row in found}
+    assert not missing, missing
+    return found
+
+
+def write(version: str) -> None:
+    """Write the golden log of a version, and what it means."""
+    rows = stored_today()
+    FOLDER.mkdir(exist_ok=True)
+    lines = b"\n".join(map(msgspec.json.encode, rows))
+    (FOLDER / f"{version}.jsonl").write_bytes(lines + b"\n")
+    meaning = msgspec.json.format(msgspec.json.encode(folded(decoded(rows))))
+    (FOLDER / f"{version}.meaning.json").write_bytes(meaning + b"\n")
+
+
+if __name__ == "__main__":
+    write(sys.argv[1])
