@@ -35,9 +35,17 @@ def list_(operator: Operator) -> None:
         Column("ADDRESSES", addresses),
         Column("ALLOWED IPS", lambda row: row.get("allowedIps")),
         Column("ENDPOINTS", lambda row: row.get("endpoints")),
+        Column("STATE", state),
         Column("CONNECTED", lambda row: row.get("connectedNodes")),
     )
     operator.rows(operator.listed("peer", "peers"), columns, empty=_EMPTY)
+
+
+def state(row: Row) -> str:
+    """Return whether a peer carries traffic, in a word."""
+    if row.get("disabled"):
+        return "disabled"
+    return "expired" if row.get("expiredAt") else "enabled"
 
 
 @wg.command("get")
@@ -48,8 +56,9 @@ def get(operator: Operator, words: tuple[str, ...], peer_by_flag: str | None) ->
     (which,) = only(words, peer_by_flag)
     found = operator.talk(lambda tailnet: peer_of(tailnet, which))
     if operator.form == "table":
-        created = ago(found.get("created"), operator.now())
-        output.emit_facts({**found, "created": created})
+        now = operator.now()
+        times = {"created": ago(found.get("created"), now), "expiredAt": ago(found.get("expiredAt"), now)}
+        output.emit_facts({**found, **times})
     else:
         output.emit(operator.form, found)
 

@@ -187,6 +187,8 @@ def _peer_row(tailnet: Tailnet, peer: Peer) -> PeerRow:
         ipv6=peer.ipv6,
         extra_config=peer.extra,
         created=peer.created,
+        disabled=peer.parked_key is not None,
+        expired_at=peer.expired_at,
         connected_nodes=tuple(f"{number}({_node_name(tailnet, number)})" for number in connected),
     )
 

@@ -111,6 +111,8 @@ class PeerRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     ipv6: str
     extra_config: ExtraConfig
     created: int
+    disabled: bool
+    expired_at: int
     connected_nodes: tuple[str, ...]
 
 

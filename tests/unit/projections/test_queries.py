@@ -131,6 +131,19 @@ async def test_a_wireguard_only_peer_names_its_connected_nodes() -> None:
     assert peer["connectedNodes"] == ["1(node1)"]
 
 
+async def test_a_peer_that_was_switched_off_is_listed_so() -> None:
+    async with desk() as at:
+        await at.write(("peer_switch", 0, 0))
+        (parked,) = (await at.ask("peer", "list"))["peers"]
+        await at.write(("peer_switch", 0, 1))
+        (expired,) = (await at.ask("peer", "list"))["peers"]
+        await at.write(("peer_switch", 0, 2))
+        (enabled,) = (await at.ask("peer", "list"))["peers"]
+    assert (parked["disabled"], parked["expiredAt"]) == (True, 0)
+    assert expired["expiredAt"] > 0
+    assert (enabled["disabled"], enabled["expiredAt"]) == (False, 0)
+
+
 async def test_no_list_has_a_secret_or_its_digest() -> None:
     async with desk() as at:
         (key,) = (await at.ask("authkey", "list"))["authKeys"]
