@@ -16,6 +16,9 @@ ZERO_TIME: Final = "0001-01-01T00:00:00Z"
 """Go's zero time.Time: "no time", and in a patch "cleared"."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
+_FIRST: Final = -62_135_596_799_000
+_LAST: Final = 253_402_300_799_000
+"""0001-01-01T00:00:01Z, which is not the zero time, and 9999-12-31T23:59:59Z, in milliseconds: clients read no others."""
 _FORM: Final = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt]([0-9]{2}):([0-9]{2}):([0-9]{2})"
     r"(?:\.([0-9]{1,9}))?(?:([Zz])|([+-])([0-9]{2}):([0-9]{2}))"
@@ -23,9 +26,11 @@ _FORM: Final = re.compile(
 
 
 def show(millis: int) -> str:
-    """Return the text of a time; the zero time's for 0."""
+    """Return the text of a time; the zero time's for 0; the end of the calendar's for one beyond it."""
     if millis == 0:
         return ZERO_TIME
+    if not _FIRST <= millis < _LAST + 1000:
+        millis = _FIRST if millis < 0 else _LAST
     seconds, rest = divmod(millis, 1000)
     text = (_EPOCH + timedelta(seconds=seconds)).replace(tzinfo=None).isoformat()
     return f"{text}.{rest:03}Z" if rest else f"{text}Z"
@@ -60,6 +65,8 @@ def parse(text: str | None) -> int:
     if moment.replace(tzinfo=None) == datetime(1, 1, 1) and sign is None and not int(fraction or "0"):  # noqa: DTZ001
         return 0
     millis = since + int((fraction or "").ljust(3, "0")[:3])
+    if not _FIRST <= millis < _LAST + 1000:
+        raise RemoteProtocolError("no such time")
     return millis or 1
 
 

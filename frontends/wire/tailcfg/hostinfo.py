@@ -14,7 +14,8 @@ import msgspec
 
 from frontends.wire.codec import encode
 from frontends.wire.errors import RemoteProtocolError
-from frontends.wire.tailcfg.text import Int64, Port, Strings, prefixes
+from frontends.wire.tailcfg.derp import MAX_REGION
+from frontends.wire.tailcfg.text import Int32, Int64, Port, Strings, prefixes
 
 MAX_HOSTINFO: Final = 16 * 1024
 """Bytes of what peers are told of one host; a real one has 1–3 KiB."""
@@ -29,7 +30,7 @@ class Location(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, re
     city_code: str = ""
     latitude: float = 0.0
     longitude: float = 0.0
-    priority: Int64 = 0
+    priority: Int32 = 0
 
 
 class NetInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="pascal"):
@@ -106,8 +107,9 @@ class Hostinfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, re
 
     @property
     def home_derp(self) -> int:
-        """The region that the client prefers; 0 while it knows none."""
-        return (self.net_info.preferred_derp or 0) if self.net_info else 0
+        """The region that the client prefers; 0 while it knows none, or names what can be none."""
+        region = (self.net_info.preferred_derp or 0) if self.net_info else 0
+        return region if 0 < region <= MAX_REGION else 0
 
     @property
     def routes(self) -> tuple[str, ...]:

@@ -15,6 +15,8 @@ from frontends.wire.errors import RemoteProtocolError
 NodeKeyText = Annotated[str, msgspec.Meta(pattern=r"^nodekey:[0-9a-fA-F]{64}\Z")]
 DiscoKeyText = Annotated[str, msgspec.Meta(pattern=r"^discokey:[0-9a-fA-F]{64}\Z")]
 TailnetLockKeyText = Annotated[str, msgspec.Meta(pattern=r"^nlpub:[0-9a-fA-F]{64}\Z")]
+Int32 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
+"""An `int` of Go's, which has 32 bits on small machines: they discard a whole frame for a longer one."""
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Capver = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
@@ -23,6 +25,8 @@ Strings = Annotated[tuple[str, ...], msgspec.Meta(max_length=1000)]
 MAX_ENDPOINTS: Final = 32
 """Endpoints of one node that are kept; a real client has about ten."""
 MAX_ROUTES: Final = 1000
+_LAST_PORT: Final = 65_535
+_PORT_DIGITS: Final = 5
 _NOT_A_PREFIX: Final = "not an address prefix"
 
 
@@ -44,7 +48,7 @@ def endpoints(texts: Iterable[str]) -> tuple[str, ...]:
 def _endpoint(text: str) -> str | None:
     host, _, port = text.rpartition(":")
     is_v6 = host.startswith("[") and host.endswith("]")
-    if not (port.isascii() and port.isdigit()) or not 0 < int(port[:6]) <= 65_535:  # noqa: PLR2004 (a port)
+    if not (port.isascii() and port.isdigit()) or len(port) > _PORT_DIGITS or not 0 < int(port) <= _LAST_PORT:
         return None
     try:
         address = ipaddress.ip_address(host[1:-1] if is_v6 else host)

@@ -65,3 +65,21 @@ def test_no_time_is_left_out_or_zero() -> None:
     assert show(0) == ZERO_TIME
     assert show(1_767_225_600_000) == show_or_leave_out(1_767_225_600_000) == "2026-01-01T00:00:00Z"
     assert show(1_767_225_600_050) == "2026-01-01T00:00:00.050Z"
+
+
+@pytest.mark.parametrize(
+    ("millis", "text"),
+    [
+        (LAST + 1, "9999-12-31T23:59:59Z"),
+        (10**18, "9999-12-31T23:59:59Z"),
+        (-(10**18), "0001-01-01T00:00:01Z"),
+    ],
+)
+def test_a_time_beyond_the_calendar_is_its_end_and_never_an_error(millis: int, text: str) -> None:
+    assert show(millis) == text
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+12:00"])
+def test_a_time_that_an_offset_takes_out_of_the_calendar_is_the_client_s_fault(text: str) -> None:
+    with pytest.raises(RemoteProtocolError):
+        parse(text)

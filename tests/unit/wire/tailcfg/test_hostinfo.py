@@ -5,7 +5,7 @@ import pytest
 
 from frontends.wire.codec import decode
 from frontends.wire.errors import RemoteProtocolError
-from frontends.wire.tailcfg.hostinfo import Hostinfo, for_peers
+from frontends.wire.tailcfg.hostinfo import Hostinfo, NetInfo, for_peers
 
 AS_SENT = b"""{"IPNVersion":"1.102.3-t","BackendLogID":"secret-log-id","OS":"linux","OSVersion":"6.1","Container":false,
 "Distro":"debian","Desktop":false,"Hostname":"web","GoArch":"amd64","RoutableIPs":["10.0.0.0/24","0.0.0.0/0","::/0"],
@@ -48,6 +48,7 @@ def test_peers_are_told_what_they_need_and_not_what_is_ours() -> None:
         b'{"NetInfo":{"PreferredDERP":9223372036854775808}}',
         b'{"NetInfo":{"DERPLatency":{"1":"x"}}}',
         b'{"Location":{"Latitude":"x"}}',
+        b'{"Location":{"Priority":2147483648}}',
         b'{"RoutableIPs":"10.0.0.0/8"}',
         b'{"NetInfo":[]}',
         b"[]",
@@ -78,3 +79,9 @@ def test_an_empty_host_is_an_object_and_has_no_home() -> None:
     assert bytes(for_peers(Hostinfo())) == b"{}"
     assert Hostinfo().home_derp == 0
     assert not Hostinfo().has_ssh
+
+
+@pytest.mark.parametrize("region", [-1, 65_536, 2**31, 2**63 - 1])
+def test_a_home_that_can_be_no_region_is_not_known_yet(region: int) -> None:
+    """Clients of 32 bits discard every frame with a number that is no int of theirs."""
+    assert Hostinfo(net_info=NetInfo(preferred_derp=region)).home_derp == 0
