@@ -30,6 +30,7 @@ CLIENTS: Final = 6
 CANARY: Final = "canary"
 """A WireGuard-only peer that nobody is ever connected to."""
 Short = tuple[set[tuple[int, str, str]], set[tuple[int, str, str]]]
+NOTHING: Final = Held(frozenset(), frozenset())
 CONVERGED_SECONDS: Final = 30.0
 LOOK_SECONDS: Final = 0.1
 
@@ -70,6 +71,9 @@ class Scene:
                 f'"wg{canary.id}"',
             )
             await client.join(key)
+        async with asyncio.timeout(CONVERGED_SECONDS):
+            while not {client.node_key for client in self.clients} <= (await self.rows()).keys():
+                await asyncio.sleep(LOOK_SECONDS)  # nobody told us at which positions they joined
         rows = await self.rows()
         self.nodes = {client.node_key: rows[client.node_key]["id"] for client in self.clients}
 
@@ -120,8 +124,9 @@ class Scene:
             assert await self._told_to_operators(client) == _short(wanted[client.node_key])
 
     def _astray(self, client: Roamer, wanted: Mapping[str, Held | None]) -> Iterator[str]:
-        if client.held != wanted[client.node_key]:
-            yield f"{client.name} holds {client.held} and not {wanted[client.node_key]}"
+        held, may = client.held or NOTHING, wanted[client.node_key] or NOTHING
+        if held != may:
+            yield f"{client.name} differs in {[*held.peers ^ may.peers, *held.wireguard ^ may.wireguard]}"
         others = set(self.nodes.values()) - {self.nodes[client.node_key]}
         away = [number for number in others if not client.view.peers.get(number, {}).get("Online")]
         if away:
@@ -223,7 +228,6 @@ COURSE: Final[list[Step]] = [
 ]
 LOG: Final = history(COURSE)
 STRETCHES: Final = course(LOG, 1)
-NOTHING: Final = Held(frozenset(), frozenset())
 _, ALONE, TWO, CONNECTED, RENAMED, PARTED = (stretch.may or NOTHING for stretch in STRETCHES)
 END: Final = LOG[-1].envelope.at
 
