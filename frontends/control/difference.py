@@ -6,6 +6,7 @@ Rule 3: the profile of every user that may be new to the viewer comes with the n
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -18,6 +19,9 @@ from frontends.wire.codec import fragment
 Pairs = dict[NodeId, tuple[Fragment | None, Fragment | None]]
 """For each node the fragment that the viewer has, and the one that it is to have; None is none."""
 
+PATCHES: Final = 4_096
+"""As many as the journal has steps; each keeps two fragments."""
+
 
 class Difference:
     """Pieces of a frame, for any viewer of the scope; each viewer leaves itself out."""
@@ -26,6 +30,9 @@ class Difference:
         self._removed: Final[list[NodeId]] = []
         self._changed: Final[list[tuple[NodeId, msgspec.Raw]]] = []
         self._patched: Final[list[tuple[NodeId, msgspec.Raw]]] = []
+        self._numbers: Final = pairs.keys()
+        self.text: tuple[str, bytes | None] | None = None
+        """A time, and what a frame of that time tells whom this concerns as a viewer only; whoever made it leaves it here."""
         for number in sorted(pairs):
             before, after = pairs[number]
             if after is None:
@@ -39,14 +46,18 @@ class Difference:
     def _add(self, number: NodeId, before: Fragment | None, after: Fragment) -> None:
         if before is not None and before.data == after.data:
             return
-        change = None if before is None else patch(before.node, after.node)
+        change = None if before is None else _patch(before, after)
         if change is None:
             self._changed.append((number, msgspec.Raw(after.data)))
         else:
-            self._patched.append((number, fragment(change)))
+            self._patched.append((number, change))
 
     def __bool__(self) -> bool:
         return bool(self._removed or self._changed or self._patched or self.profiles)
+
+    def concerns(self, viewer: NodeId) -> bool:
+        """Return whether the viewer itself is among the nodes: then its frame leaves something out."""
+        return viewer in self._numbers
 
     def removed(self, viewer: NodeId) -> Sequence[NodeId]:
         """Return the nodes that went, without the viewer."""
@@ -59,6 +70,13 @@ class Difference:
     def patched(self, viewer: NodeId) -> Sequence[msgspec.Raw]:
         """Return the patches, without the viewer's."""
         return list(_others(self._patched, viewer))
+
+
+@lru_cache(maxsize=PATCHES)
+def _patch(before: Fragment, after: Fragment) -> msgspec.Raw | None:
+    """Return a change as a patch, if it is one; in a storm a thousand differences have the same ones."""
+    change = patch(before.node, after.node)
+    return None if change is None else fragment(change)
 
 
 def _others(found: list[tuple[NodeId, msgspec.Raw]], viewer: NodeId) -> Iterator[msgspec.Raw]:

@@ -76,21 +76,17 @@ class Session:
     def next(self, view: View, time: str) -> bytes | End | None:
         """Return the JSON of the frame that brings the client from what it holds to now; None if it is there."""
         before = self.told
+        if before is not None and before.version == view.version:
+            return None  # most who are asked have just been told; nothing changes without a new version
         now = view.standing(self.node, self.capver)
         if before is None or now is None or now.key != before.key:
             return End.GONE
-        if now.version == before.version and now == before:
-            return None
         difference = view.between(before, now)
         if difference is None:
             return End.TOO_OLD
         self.told = now
         self._look_at(before.extras, now.extras)
-        response = _response(before, now, difference, time)
-        if response is None:
-            return None
-        text = encode(response)
-        return text if before.filters == now.filters else _with_filters(text, now.filters)
+        return _text(before, now, difference, time)
 
     def settle(self, time: str) -> bytes | None:
         """Return the frame of rule 5, to be sent when the client has had time for the last one; None if there is none."""
@@ -125,6 +121,34 @@ def _everything(view: View, now: Standing, time: str) -> MapResponse:
         control_time=time,
         debug=Debug(disable_log_tail=True),
     )
+
+
+def _text(before: Standing, now: Standing, difference: Difference, time: str) -> bytes | None:
+    """Return the frame's JSON, made once for all whose difference this is and to whom nothing else has happened."""
+    if difference.concerns(now.node) or not _differ_in_peers_only(before, now):
+        return _own_text(before, now, difference, time)
+    if difference.text is None or difference.text[0] != time:
+        difference.text = (time, _own_text(before, now, difference, time))
+    return difference.text[1]
+
+
+def _differ_in_peers_only(before: Standing, now: Standing) -> bool:
+    """Return whether all else is the same objects; if it is merely equal, the work is done once more."""
+    return (
+        before.me is now.me
+        and before.filters is now.filters
+        and before.extras is now.extras
+        and before.profile is now.profile
+        and before.common is now.common
+    )
+
+
+def _own_text(before: Standing, now: Standing, difference: Difference, time: str) -> bytes | None:
+    response = _response(before, now, difference, time)
+    if response is None:
+        return None
+    text = encode(response)
+    return text if before.filters == now.filters else _with_filters(text, now.filters)
 
 
 def _response(before: Standing, now: Standing, difference: Difference, time: str) -> MapResponse | None:

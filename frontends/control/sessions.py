@@ -88,6 +88,7 @@ class Sessions:
         self._waiting: asyncio.TimerHandle | None = None
         self._began = 0.0
         self._pause_until = 0.0
+        self._second = (0, "")
 
     def __len__(self) -> int:
         return len(self._open)
@@ -201,7 +202,10 @@ class Sessions:
 
     def _time(self) -> str:
         """Return the time in whole seconds: frames of one second may be equal."""
-        return timetext.show(self._clock.now() // 1_000 * 1_000)
+        second = self._clock.now() // 1_000
+        if second != self._second[0]:
+            self._second = (second, timetext.show(second * 1_000))
+        return self._second[1]
 
     # Ends -------------------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ Rule 3: a node whose key has expired stands alone: it is told that, and nothing 
 Rule 4: a WireGuard-only peer is reached through the viewer's own extras object and in no other way.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
@@ -217,7 +218,7 @@ class View:
     def _own_of(self, node: NodeObject, version: int) -> _Own:
         named = version >= capver.FILTER_BY_CAP
         known = self._own.setdefault(node.id, {})
-        gates = sum(version >= gate for gate in _GATES)
+        gates = bisect_right(_GATES, version)
         own = known.get(gates)
         if own is not None and (named or own.membership == self._membership):
             return own
