@@ -141,6 +141,10 @@ class Frames(RuleBasedStateMachine):
         self.lists.update(self.view.update(touched))
 
     def put(self, *values: NetmapObject, gone: tuple[str, ...] = ()) -> None:
+        if any(isinstance(value, NodeObject) and key_of(value) not in self.objects for value in values):
+            # A node's id is never used again. Here there are few, so whoever holds the old one lets go of it first:
+            # a client that saw both as one would keep a home DERP that the new one does not have.
+            self.tell_everybody()
         position = Position(self.replica.position + 1)
         changes = [Change(key=key_of(value), at=position, value=value) for value in values]
         changes += [Change(key=key, at=position, value=None) for key in gone]
