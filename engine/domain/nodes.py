@@ -11,7 +11,7 @@ from engine.domain.events import NodeDeleted, NodeExpired, NodeExpirySet, NodeRe
 from engine.domain.names import checked_name
 from engine.domain.refs import node_of
 from engine.domain.state import Tailnet
-from engine.domain.values import NEVER, Millis
+from engine.domain.values import LAST_MILLIS, NEVER, Millis
 
 _REASONS: Final = ("operator", "deadline")
 
@@ -43,10 +43,10 @@ def set_node_expiry(tailnet: Tailnet, command: SetNodeExpiry, given: Given) -> D
         Invalid: `node.expiry`.
     """
     node = node_of(tailnet, command.node)
-    if command.expiry != NEVER and command.expiry <= given.now:
+    if command.expiry != NEVER and not given.now < command.expiry <= LAST_MILLIS:
         raise Invalid(
             "node.expiry",
-            f"the time {command.expiry} (Unix milliseconds) is not in the future",
+            f"the time {command.expiry} (Unix milliseconds) is not in the future, or after the year 9999",
             field="expiry",
             hint=f"netmap node expire --node {node.id} ends the key now",
         )

@@ -38,6 +38,7 @@ from engine.domain.names import free_name
 from engine.domain.refs import user_of
 from engine.domain.state import Tailnet
 from engine.domain.values import (
+    LAST_MILLIS,
     LAST_NODE_ID,
     NEVER,
     AuthKeyId,
@@ -78,8 +79,10 @@ def register_node(tailnet: Tailnet, command: RegisterNode, given: Given) -> Deci
     """
     machine_key = parse_machine_key(command.machine_key)
     node_key = parse_node_key(command.node_key)
-    if NEVER < command.expiry <= given.now:
+    if command.expiry != NEVER and command.expiry <= given.now:
         return log_out_node(tailnet, LogOutNode(machine_key=machine_key, node_key=node_key), given)
+    if command.expiry > LAST_MILLIS:
+        command = msgspec.structs.replace(command, expiry=NEVER)
     known = tailnet.node_by_key.get(node_key)
     if known is not None:
         return _come_back(tailnet, tailnet.nodes[known], machine_key, command, given.now)

@@ -32,4 +32,6 @@ FIRST_PEER_ID: Final = PeerId(100_000_001)
 """The first id of a WireGuard-only peer, as the user's document shows it."""
 LAST_NODE_ID: Final = NodeId(99_999_999)
 """Nodes and WireGuard-only peers share one number space on the wire; nodes stay below the peers."""
+LAST_MILLIS: Final = Millis(253_402_300_799_999)
+"""9999-12-31T23:59:59.999Z: clients read no later time, and discard a frame that has one (Go, time.Time in JSON)."""
 NEVER: Final = Millis(0)

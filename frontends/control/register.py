@@ -71,7 +71,7 @@ async def answer_register(frontend: Frontend, request: Request, _stream: Stream)
 
 async def _decide(frontend: Frontend, machine: MachineKey, wanted: RegisterRequest) -> RegisterResponse:
     expiry = timetext.parse(wanted.expiry)
-    if 0 < expiry <= frontend.clock.now():
+    if expiry and expiry <= frontend.clock.now():
         return await _log_out(frontend, machine, wanted)
     login = _LOGIN.search(wanted.followup or "")
     if login is not None:

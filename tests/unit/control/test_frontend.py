@@ -314,6 +314,21 @@ async def test_what_is_no_http_is_answered_once_and_cut_off(site: Site) -> None:
     writer.close()
 
 
+@pytest.mark.parametrize("expiry", ["1970-01-01T00:02:03Z", "1969-12-31T23:59:59Z", "0001-01-01T00:00:01Z"])
+async def test_any_past_expiry_is_a_logout(rest: Rest, site: Site, expiry: str) -> None:
+    asked: list[bytes] = []
+
+    async def log_out(message: Message) -> Answer:
+        asked.append(message.data)
+        return Answer(b"{}")
+
+    subject = subjects.registration(TAILNET, "*", "log-out")
+    await rest.bus.serve("out", "1.0.0", "log-outs", [Endpoint(name="out", subject=subject, respond=log_out)])
+    async with connect("127.0.0.1", site.port, PrivateKey(os.urandom(32))) as client:
+        assert (await client.register(key(1), Expiry=expiry, auth_key="k"))["NodeKeyExpired"] is True
+    assert (len(asked), rest.asked) == (1, [])
+
+
 async def test_an_old_client_is_told_so_in_words(site: Site) -> None:
     async with connect("127.0.0.1", site.port, PrivateKey(os.urandom(32)), version=90) as client:
         assert "too old" in (await client.register(key(1)))["Error"]

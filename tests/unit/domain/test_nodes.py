@@ -4,7 +4,7 @@ import pytest
 
 from engine.domain.commands import DeleteNode, ExpireNode, RenameNode, SetNodeExpiry
 from engine.domain.events import NodeExpired
-from engine.domain.values import Millis, NodeId
+from engine.domain.values import LAST_MILLIS, Millis, NodeId
 from tests.kit.scenario import HOUR, Scene, node_key
 
 ONE = NodeId(1)
@@ -44,6 +44,7 @@ def test_a_deadline_that_was_moved_ends_nothing(scene: Scene) -> None:
 
 def test_an_expiry_is_in_the_future_or_never(scene: Scene) -> None:
     assert scene.refused(SetNodeExpiry(node=1, expiry=scene.now)).code == "node.expiry"
+    assert scene.refused(SetNodeExpiry(node=1, expiry=Millis(LAST_MILLIS + 1))).code == "node.expiry"
     assert scene.happens(SetNodeExpiry(node=1)) == []
     scene.when(ExpireNode(node=1))
     assert scene.happens(SetNodeExpiry(node=1)) == ["NodeExpirySet"]

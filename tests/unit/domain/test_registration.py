@@ -14,7 +14,7 @@ from engine.domain.commands import (
 )
 from engine.domain.errors import NotAllowed
 from engine.domain.events import AuthKeyUsed, NodeExpired, NodeReregistered
-from engine.domain.values import LAST_NODE_ID, NEVER, Millis, NodeId
+from engine.domain.values import LAST_MILLIS, LAST_NODE_ID, NEVER, Millis, NodeId
 from tests.kit.scenario import (
     HOUR,
     Scene,
@@ -188,6 +188,20 @@ def test_a_client_shortens_its_expiry_and_never_extends_it(scene: Scene) -> None
     assert scene.tailnet.nodes[ONE].expiry == near
     scene.later(HOUR)
     assert scene.when(registration("laptop")).result["outcome"] == "expired"
+
+
+def test_a_client_does_not_escape_its_expiry_by_a_time_before_1970(scene: Scene) -> None:
+    scene.node("laptop")
+    scene.when(SetNodeExpiry(node=1, expiry=Millis(scene.now + HOUR)))
+    assert scene.happens(registration("laptop", expiry=Millis(-1))) == ["NodeExpired"]
+    scene.later(2 * HOUR)
+    assert scene.tailnet.nodes[ONE].is_expired(scene.now)
+
+
+def test_an_expiry_that_no_calendar_has_is_never(scene: Scene) -> None:
+    scene.node("laptop", expiry=Millis(LAST_MILLIS + 1))
+    assert scene.tailnet.nodes[ONE].expiry == NEVER
+    assert scene.happens(registration("laptop", expiry=Millis(10**18))) == []
 
 
 def test_a_tagged_node_has_no_expiry(scene: Scene) -> None:
