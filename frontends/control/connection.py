@@ -6,7 +6,8 @@ Rule 3: what is sealed must be sent (the counter orders it), so no more is seale
         `SLICE`, and none while the transport holds `HIGH_WATER`.
 Rule 4: a request is a task; a stream that its client resets cancels it. Errors have constant texts.
 Rule 5: a connection that takes nothing for `STALL_SECONDS` although something waits is cut off, and so is one that
-        wants nothing for `IDLE_SECONDS`.
+        wants nothing for `IDLE_SECONDS`, or has a request on its way for `REQUEST_SECONDS`.
+Rule 6: what strangers may make us hold is bounded: `MAX_WAITING` octets of answers, `MAX_BODIES` of requests.
 """
 
 import asyncio
@@ -28,6 +29,7 @@ from frontends.control.outlet import MapStream
 from frontends.control.pages import page
 from frontends.control.routes import route
 from frontends.wire import early, upgrade
+from frontends.wire.budget import MAX_BODIES
 from frontends.wire.errors import ProtocolError, RemoteProtocolError
 from frontends.wire.frames import RecordReader, RecordWriter
 from frontends.wire.http2 import BodyReceived, Event, GoneAway, Http2, RequestReceived, Role, StreamClosed
@@ -41,6 +43,10 @@ IDLE_SECONDS: Final = 300.0
 """Clients of 1.70 – 1.88 close a connection that was idle for one minute; later ones keep it."""
 HIGH_WATER: Final = 256 * 1024
 LOW_WATER: Final = 64 * 1024
+REQUEST_SECONDS: Final = 30.0
+"""How long a request may be on its way: real ones have 1–3 KiB."""
+MAX_WAITING: Final = 2 * 1024 * 1024
+"""Octets that may wait for the transport; map frames stop at `HIGH_WATER`, so more are answers that nobody reads."""
 MAX_HEAD: Final = 16 * 1024
 """Octets of an HTTP/1.1 request's head."""
 MAX_IGNORED_BODY: Final = 64 * 1024
@@ -70,13 +76,16 @@ class Connection(asyncio.Protocol):
         self._reader: RecordReader | None = None
         self._writer: RecordWriter | None = None
         self._http2: Http2 | None = None
-        self._asked: dict[int, RequestReceived] = {}
+        self._asked: dict[int, tuple[RequestReceived, float]] = {}
+        """Requests whose bodies are on their way, and when they began."""
+        self._bodies: dict[int, int] = {}
+        """Octets of the bodies of requests that are being answered."""
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._streams: dict[int, MapStream] = {}
         self._paused = False
         self._sent = 0
         self._seen = (0, 0.0)
-        """How much had been sent at the last sweep that saw progress, and when that was."""
+        """How much had been taken at the last sweep that saw progress, and when that was."""
 
     # The transport says -----------------------------------------------------------------------------------------
 
@@ -206,9 +215,12 @@ class Connection(asyncio.Protocol):
     def _on(self, event: Event) -> None:
         match event:
             case RequestReceived(stream=number):
-                self._asked[number] = event
+                self._asked[number] = (event, asyncio.get_running_loop().time())
             case BodyReceived(stream=number, body=body):
-                asked = self._asked.pop(number)
+                asked, _ = self._asked.pop(number)
+                self._bodies[number] = len(body)
+                if sum(self._bodies.values()) > MAX_BODIES:
+                    raise RemoteProtocolError("too much is asked at once", status=413)
                 request = Request(self._machine, asked.method, asked.path, body)
                 self._tasks[number] = self._spawn(self._answer(number, request))
             case StreamClosed(stream=number):
@@ -221,6 +233,7 @@ class Connection(asyncio.Protocol):
 
     def _on_closed(self, number: int) -> None:
         self._asked.pop(number, None)
+        self._bodies.pop(number, None)
         task = self._tasks.pop(number, None)
         if task is not None:
             task.cancel()
@@ -241,6 +254,7 @@ class Connection(asyncio.Protocol):
             _log.exception("a request failed")
             answer = text(500, "something went wrong here")
         self._tasks.pop(number, None)
+        self._bodies.pop(number, None)
         if answer is not None and self._http2 is not None and self._transport is not None:
             self._http2.send_headers(number, answer.status, answer.headers, end=not answer.body)
             if answer.body:
@@ -296,16 +310,22 @@ class Connection(asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self._sent += len(data)
             self._transport.write(data)
+            if self._transport.get_write_buffer_size() > MAX_WAITING:
+                self.abort()
 
     # Ends -------------------------------------------------------------------------------------------------------
 
     def sweep(self, now: float) -> None:
         """Cut off a connection that is stuck, or idle for long."""
-        sent, since = self._seen
+        if any(now - began > REQUEST_SECONDS for _, began in self._asked.values()):
+            self.abort()
+            return
+        taken, since = self._seen
+        left = 0 if self._transport is None else self._transport.get_write_buffer_size()
         waits = self._paused or any(stream.waits for stream in self._streams.values())
         busy = bool(self._tasks or self._streams or self._asked)
-        if self._sent != sent or (busy and not waits):
-            self._seen = (self._sent, now)
+        if self._sent - left != taken or (busy and not waits):
+            self._seen = (self._sent - left, now)
         elif now - since > (STALL_SECONDS if waits else IDLE_SECONDS):
             self.abort()
 
