@@ -11,6 +11,7 @@ Rule 3: whoever breaks the protocol or a limit of `budget` gets GOAWAY: `receive
 Rule 4: a stream that the other side has ended is no error to send on: the call returns False and does nothing.
 """
 
+import struct
 from collections import deque
 from collections.abc import Sequence
 from enum import Enum
@@ -22,6 +23,7 @@ import h2.errors
 import h2.events
 import h2.exceptions
 import h2.settings
+import h2.stream
 import msgspec
 
 from frontends.wire.budget import (
@@ -45,6 +47,11 @@ _DEFAULT_WINDOW: Final = 65_535
 _CLIENT_WINDOW: Final = 4 * 1024 * 1024
 _CLIENT_CONNECTION_WINDOW: Final = 1 << 30
 """Windows of Go's client, seen on the wire (control-protocol §3.7)."""
+
+_DATA_HEAD: Final = struct.Struct(">HBBBI")
+_DATA: Final = 0
+"""Length, type, flags and stream of a frame (RFC 9113, §4.1, §6.1)."""
+_SENDING: Final = (h2.stream.StreamState.OPEN, h2.stream.StreamState.HALF_CLOSED_REMOTE)
 
 
 class Role(Enum):
@@ -326,14 +333,32 @@ class Http2:
             else:
                 pending[0] = head[len(piece) :]
             held.waiting -= len(piece)
-            self._h2.send_data(stream, piece, end_stream=held.ending and not pending)
             self._census.sent(len(piece))
             if held.ending and not pending:
+                self._h2.send_data(stream, piece, end_stream=True)
                 self._finish(stream, held)
                 return
+            self._send_piece(stream, piece)
         if held.ending:
             self._h2.end_stream(stream)
             self._finish(stream, held)
+
+    def _send_piece(self, stream: int, piece: memoryview) -> None:
+        """Send DATA that does not end its stream: by hand, for it is most of what a server sends.
+
+        The library's way costs 9 µs more; it keeps the windows, and is told what they have lost. A stream on which it would
+        not send is left to it, to say so.
+        """
+        known = self._h2.streams.get(stream)
+        if known is None or known.state_machine.state not in _SENDING:
+            self._h2.send_data(stream, piece)
+            return
+        size = len(piece)
+        known.outbound_flow_control_window -= size
+        self._h2.outbound_flow_control_window -= size
+        self._out += self._h2.data_to_send()
+        self._out += _DATA_HEAD.pack(size >> 8, size & 0xFF, _DATA, 0, stream)
+        self._out += piece
 
 
 def _connection(*, server: bool) -> h2.connection.H2Connection:
