@@ -1,13 +1,17 @@
 """The response's side of a stream that is sent frame by frame, in slices that the connection takes.
 
 Rule 1: at most one frame is held; the next is made when this one has gone.
+Rule 2: a session whose next frame cannot be made ends, alone: whoever asked it goes on with the others (F7).
 """
 
 from collections.abc import Callable
 from typing import Final, Protocol
 
+import structlog
+
 SLICE: Final = 64 * 1024
 """Octets that are sealed at a time (python-stack §7.4)."""
+_log = structlog.get_logger(__name__)
 
 
 class Carrier(Protocol):
@@ -69,6 +73,10 @@ class MapStream:
         try:
             while self._source is not None and self._carrier.takes(self.number) and self._step():
                 pass
+        except Exception:  # noqa: BLE001 (the top of what one session does)
+            _log.exception("a map session failed")
+            self._carrier.drop(self.number, whole=False)
+            self.lost()
         finally:
             self._pumping = False
 

@@ -16,16 +16,28 @@ from engine.contracts import chunks, subjects
 from engine.contracts.netmap import (
     Change,
     ClassObject,
+    ConnectionExtra,
     Delta,
+    ExtrasObject,
     FilterRule,
     NetmapObject,
     Snapshot,
     UserObject,
+    WireGuardPeerObject,
     key_of,
 )
 from engine.contracts.queries import HeadReply, Query
 from engine.contracts.registration import RegisterReply, RegisterRequest
-from engine.domain.values import Epoch, Position, TailnetName, UserId
+from engine.domain.values import (
+    FIRST_PEER_ID,
+    Epoch,
+    Millis,
+    NodeId,
+    Position,
+    StableId,
+    TailnetName,
+    UserId,
+)
 from engine.ports import Answer, Endpoint, Message
 from frontends.control.listen import serve
 from frontends.wire.keytext import Kind, show
@@ -327,6 +339,51 @@ async def test_any_past_expiry_is_a_logout(rest: Rest, site: Site, expiry: str) 
     async with connect("127.0.0.1", site.port, PrivateKey(os.urandom(32))) as client:
         assert (await client.register(key(1), Expiry=expiry, auth_key="k"))["NodeKeyExpired"] is True
     assert (len(asked), rest.asked) == (1, [])
+
+
+def poison() -> tuple[NetmapObject, NetmapObject]:
+    """Return a WireGuard-only peer that cannot be rendered, and node 1's connection to it."""
+    peer = WireGuardPeerObject(
+        id=FIRST_PEER_ID,
+        stable_id=StableId("wg"),
+        name="poison",
+        public_key=node(9, "u1").node_key,
+        allowed_ips=("no prefix",),
+        endpoints=("192.0.2.1:1",),
+        ipv4="100.96.0.1",
+        ipv6="",
+        created=Millis(1),
+    )
+    return peer, ExtrasObject(node=NodeId(1), connections=(ConnectionExtra(peer=FIRST_PEER_ID),))
+
+
+async def test_a_session_that_cannot_be_begun_harms_nobody_else(rest: Rest, site: Site) -> None:
+    """Invariant F7."""
+    one, two = await rest.machine(1), await rest.machine(2)
+    await rest.put(*poison())
+    async with connect("127.0.0.1", site.port, one) as a, connect("127.0.0.1", site.port, two) as b:
+        stream = await b.map_stream(key(2))
+        await stream.next()
+        with pytest.raises((StopAsyncIteration, Gone)):
+            await (await a.map_stream(key(1))).next()
+        await rest.machine(3)
+        await stream.until(lambda view: 3 in view.peers)
+        await site.until(lambda health: health["sessions"] == 1)
+
+
+async def test_a_session_that_cannot_go_on_harms_nobody_else(rest: Rest, site: Site) -> None:
+    """Invariant F7."""
+    one, two = await rest.machine(1), await rest.machine(2)
+    async with connect("127.0.0.1", site.port, one) as a, connect("127.0.0.1", site.port, two) as b:
+        first, second = await a.map_stream(key(1)), await b.map_stream(key(2))
+        await first.next()
+        await second.next()
+        await rest.put(*poison())
+        with pytest.raises((StopAsyncIteration, Gone)):
+            await first.until(lambda _: False)
+        await rest.machine(3)
+        await second.until(lambda view: 3 in view.peers)
+        await site.until(lambda health: health["sessions"] == 1)
 
 
 async def test_an_old_client_is_told_so_in_words(site: Site) -> None:
