@@ -356,9 +356,10 @@ class Http2:
         size = len(piece)
         known.outbound_flow_control_window -= size
         self._h2.outbound_flow_control_window -= size
-        self._out += self._h2.data_to_send()
-        self._out += _DATA_HEAD.pack(size >> 8, size & 0xFF, _DATA, 0, stream)
-        self._out += piece
+        out = self._out
+        out += self._h2.data_to_send()
+        out += _DATA_HEAD.pack(size >> 8, size & 0xFF, _DATA, 0, stream)
+        out += piece
 
 
 def _connection(*, server: bool) -> h2.connection.H2Connection:
