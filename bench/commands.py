@@ -57,9 +57,9 @@ async def _store(report: Report, site: Site, store: str) -> None:
         for in_flight in (256, 64):
             async with report.watched() as rows:
                 bare = await floors.asked(site, in_flight, WARM_SECONDS, question(0)[1])
-                used = site.cpu("engine")
+                used = site.cpu()["engine"]
                 found = await asker.closed(in_flight, SECONDS, question, GOOD)
-                share = (site.cpu("engine") - used) / found.seconds
+                share = (site.cpu()["engine"] - used) / found.seconds
                 rows.append(_throughput(store, in_flight, found, bare, share))
                 rate = found.rate
         async with report.watched() as rows:

@@ -55,7 +55,8 @@ class Round(NamedTuple):
     told: list[float]
     """For each viewer, seconds until it was told."""
     missing: int
-    cpu: float
+    cpu: dict[str, float]
+    """Seconds of processor time, for each process."""
     octets: int
 
 
@@ -78,8 +79,8 @@ async def _storm(report: Report, place: Site, found: Sequence[Machine]) -> list[
         made = await asyncio.gather(*(_enter(place, client, key) for client in found))
         served = [viewer.whole.result() - began for viewer in made]
         await _quiet(made)
-        quiet, cpu = time.perf_counter() - began - QUIET_SECONDS, place.cpu() - used
-        said = f"{_spread(served)}; all quiet after {quiet:.1f} s, {cpu:.1f} s of CPU"
+        quiet, cpu = time.perf_counter() - began - QUIET_SECONDS, _less(place.cpu(), used)
+        said = f"{_spread(served)}; all quiet after {quiet:.1f} s; CPU seconds: {_each(cpu, 1)}"
         row = _row(len(found), "reconnect storm, all served", max(served) * 1_000, "ms", STORM)
         rows.append(_noted(row, said))
     return list(made)
@@ -125,7 +126,7 @@ async def _joins(report: Report, place: Site, viewers: Sequence[Viewer], auth_ke
 class _Audience:
     """All viewers of a site, and what the site uses when nothing happens, in cores."""
 
-    def __init__(self, place: Site, viewers: Sequence[Viewer], idle: float) -> None:
+    def __init__(self, place: Site, viewers: Sequence[Viewer], idle: dict[str, float]) -> None:
         self._place = place
         self._viewers = viewers
         self._idle = idle
@@ -135,7 +136,8 @@ class _Audience:
         """Look how much the site uses for a while."""
         used = place.cpu()
         await asyncio.sleep(IDLE_SECONDS)
-        return cls(place, viewers, (place.cpu() - used) / IDLE_SECONDS)
+        idle = {name: cpu / IDLE_SECONDS for name, cpu in _less(place.cpu(), used).items()}
+        return cls(place, viewers, idle)
 
     async def hears(self, speaker: Viewer, question: bytes, sign: str) -> Round:
         """Let the speaker ask; return when each viewer had a frame with the sign in it."""
@@ -144,7 +146,10 @@ class _Audience:
         used, began = self._place.cpu(), time.perf_counter()
         speaker.ask(question)
         await asyncio.sleep(SETTLE_SECONDS)
-        cpu = self._place.cpu() - used - self._idle * (time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        cpu = {
+            name: more - self._idle[name] * seconds for name, more in _less(self._place.cpu(), used).items()
+        }
         octets = sum(viewer.octets for viewer in self._viewers)
         await asyncio.wait_for(speaker.whole, PATIENCE_SECONDS)
         told = [at - began for viewer in self._viewers if (at := _first_with(viewer, sign.encode()))]
@@ -165,9 +170,11 @@ def _text(frame: bytes) -> bytes:
 def _rows(viewers: int, what: str, rounds: Sequence[Round], floor: float, limit: Budget) -> list[Row]:
     told = [seconds for one in rounds for seconds in one.told]
     missing = sum(one.missing for one in rounds)
-    said = f"{_spread(told)} in {len(rounds)} rounds" + (f", {missing} not told" if missing else "")
+    slowest = ", ".join(f"{machine.percentile(one.told, 0.99) * 1_000:.0f}" for one in rounds)
+    said = f"{_spread(told)}; p99 of each round: {slowest}" + (f"; {missing} not told" if missing else "")
     p99 = machine.percentile(told, 0.99)
-    cpu = machine.percentile([one.cpu for one in rounds], 0.5)
+    each = {name: machine.percentile([one.cpu[name] for one in rounds], 0.5) for name in rounds[0].cpu}
+    cpu = machine.percentile([sum(one.cpu.values()) for one in rounds], 0.5)
     octets = machine.percentile([one.octets for one in rounds], 0.5)
     first = Row(
         benchmark="join",
@@ -182,13 +189,22 @@ def _rows(viewers: int, what: str, rounds: Sequence[Round], floor: float, limit:
     return [
         first,
         _noted(
-            _row(viewers, f"one {what}, CPU", cpu, "s", CPU), f"{cpu / viewers * 1e6:.0f} µs for each viewer"
+            _row(viewers, f"one {what}, CPU", cpu, "s", CPU),
+            f"{cpu / viewers * 1e6:.0f} µs for each viewer; ms: {_each(each, 1_000)}",
         ),
         _noted(
             _row(viewers, f"one {what}, sent", octets / 1e6, "MB", SENT),
             f"{octets / viewers:,.0f} octets each",
         ),
     ]
+
+
+def _less(now: dict[str, float], before: dict[str, float]) -> dict[str, float]:
+    return {name: now[name] - before[name] for name in now}
+
+
+def _each(cpu: dict[str, float], scale: float) -> str:
+    return ", ".join(f"{name} {seconds * scale:.1f}" for name, seconds in cpu.items())
 
 
 def _row(viewers: int, what: str, measured: float, unit: str, budget: Budget) -> Row:

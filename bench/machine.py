@@ -5,7 +5,7 @@ Rule 1: Linux only: the kernel's own counters, in nanoseconds where it has them,
 
 import asyncio
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -24,9 +24,14 @@ async def busy() -> float:
     return (os.cpu_count() or 1) * (1 - idle / total) if total else 0.0
 
 
-def cpu_seconds(pids: Iterable[int]) -> float:
-    """Return the processor time of all threads of these processes that still live, in seconds."""
-    return sum(_of_process(pid) for pid in pids)
+def cpu_seconds(pid: int) -> float:
+    """Return the processor time of all threads of a process that still live, in seconds."""
+    tasks = Path(f"/proc/{pid}/task")
+    try:
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks.iterdir()) / 1e9
+    except FileNotFoundError:  # a kernel without schedstat: ticks of 10 ms
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -39,12 +44,3 @@ def percentile(values: Sequence[float], share: float) -> float:
 def _counters() -> tuple[int, int]:
     fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
     return sum(fields), sum(fields[_IDLE])
-
-
-def _of_process(pid: int) -> float:
-    tasks = Path(f"/proc/{pid}/task")
-    try:
-        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks.iterdir()) / 1e9
-    except FileNotFoundError:  # a kernel without schedstat: ticks of 10 ms
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS

@@ -62,9 +62,9 @@ class Site(Cluster):
         if "engine" in self.procs:
             self.procs["engine"].wait_line("engine.ready", timeout=30.0)
 
-    def cpu(self, *names: str) -> float:
-        """Return the processor time of these processes, or all, in seconds."""
-        return machine.cpu_seconds(self.procs[name].pid for name in names or self.procs)
+    def cpu(self) -> dict[str, float]:
+        """Return the processor time of each process so far, in seconds."""
+        return {name: machine.cpu_seconds(proc.pid) for name, proc in self.procs.items()}
 
     async def server_key(self) -> bytes:
         """Return the Noise key of the frontends."""
