@@ -53,7 +53,13 @@ class Replica:
             for key in self._objects.keys() | fresh.keys()
             if _value(self._objects, key) != _value(fresh, key)
         )
+        before = {node.id: node.machine_key for node in self.nodes()}
         self._objects = fresh
+        if (
+            self.loaded and snapshot.epoch != self.epoch
+        ):  # an id of another history may be another machine (F6)
+            kept = {node.id for node in self.nodes() if before.get(node.id) == node.machine_key}
+            self._facts = {number: fact for number, fact in self._facts.items() if number in kept}
         self._by_key = {node.node_key: node.id for node in self.nodes()}
         self.epoch, self.position = snapshot.epoch, snapshot.position
         return touched

@@ -64,6 +64,22 @@ def test_a_load_touches_what_differs_and_nothing_else() -> None:
     assert replica.load(Snapshot(epoch=EPOCH, position=Position(9), objects=objects)) == {"node/2"}
 
 
+def test_another_history_keeps_no_fact_of_another_machine_under_the_same_id() -> None:
+    """Invariant F6: after a restored backup the id may be somebody else's."""
+    same, other = NodeId(1), NodeId(2)
+    replica = Replica()
+    first = (change(1, node(1, "u1")), change(2, node(2, "u1"), "node/2"))
+    replica.load(Snapshot(epoch=EPOCH, position=Position(2), objects=first))
+    replica.merge([fact(endpoints=("192.0.2.1:1",)), msgspec.structs.replace(fact(), node=other)])
+    changed = msgspec.structs.replace(node(2, "u1"), machine_key=MachineKey("mkey:" + "f" * 64))
+    objects = (change(1, node(1, "u1")), change(2, changed, "node/2"))
+    replica.load(Snapshot(epoch=EPOCH, position=Position(2), objects=objects))
+    assert replica.held(other) is not None  # the same history: a resync forgets nothing
+    replica.load(Snapshot(epoch=Epoch("later"), position=Position(2), objects=first))
+    assert replica.held(same) is not None
+    assert replica.held(other) is None
+
+
 def test_a_node_is_bound_by_its_current_key_and_its_machine() -> None:
     replica = loaded()
     old, machine = node(1, "u1").node_key, node(1, "u1").machine_key
