@@ -4,12 +4,15 @@ Rule 1: a command needs an id; its answer is kept under `res.<id>`, accepted or 
 Rule 2: what was refused is also kept as a dead letter, with code and reason.
 Rule 3: after a fault nothing is settled: the command comes again.
 Rule 4: commands are decided in the order of the queue.
+Rule 5: no secret is kept (S9): a new pre-auth key is told to who sends the same command, with its id, as a request;
+        a command that was refused for what may be a secret is buried without its body.
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import msgspec
 import structlog
 
 from engine.application.answers import json_answer, problem_answer
@@ -30,6 +33,11 @@ AGAIN_SECONDS: Final = 1.0
 """After a fault; the queue's own acknowledgement wait is longer."""
 DLQ_CODE: Final = "Netmap-Code"
 DLQ_REASON: Final = "Netmap-Refusal"
+
+_SECRET_RESULTS: Final[Mapping[str, str]] = {"authkey.create": "key"}
+"""The field of a command's result that is a secret (`Decision.secret_result`)."""
+_SECRET_BODIES: Final = frozenset({"key.private", "extra.secret", "authkey.not_found"})
+"""Codes of refusals that may speak of a secret in the body."""
 
 ALIASES: Final[Mapping[str, str]] = {
     "UserCreated": "user.create",
@@ -83,15 +91,16 @@ class DurableCommands:
     async def _settle(self, job: Job) -> None:
         message = job.message
         name = message.subject.rsplit(".cmdq.", 1)[-1]
+        meant = ALIASES.get(name, name)
         command_id: CommandId | None = None
         try:
             try:
                 command_id = _id_of(message)
-                accepted = await self._commands.do(message, ALIASES.get(name, name), command_id)
+                accepted = await self._commands.do(message, meant, command_id)
             except Refusal as refusal:
                 await self._bury(message, name, refusal, command_id)
             else:
-                await self._tell(command_id, accepted)
+                await self._tell(command_id, _without_secret(accepted, meant))
             await job.done()
         except Fault as fault:
             _LOG.warning("queue.again", fault=type(fault).__name__, command=name)
@@ -112,7 +121,16 @@ class DurableCommands:
         headers = {DLQ_CODE: refusal.code, DLQ_REASON: refusal.message[:256]}
         if command_id is not None:
             headers[COMMAND_ID] = command_id
-        await self._queue.keep(subjects.dead_letter(self._tailnet, name), message.data, headers)
+        body = b"" if refusal.code in _SECRET_BODIES else message.data
+        await self._queue.keep(subjects.dead_letter(self._tailnet, name), body, headers)
+
+
+def _without_secret(accepted: Accepted, name: str) -> Accepted:
+    secret = _SECRET_RESULTS.get(name)
+    if secret is None:
+        return accepted
+    result = {key: value for key, value in accepted.result.items() if key != secret}
+    return msgspec.structs.replace(accepted, result=result)
 
 
 def _id_of(message: Message) -> CommandId:

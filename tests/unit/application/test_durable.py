@@ -57,10 +57,10 @@ class ListedQueue:
 class Desk:
     def __init__(self, lab: Lab) -> None:
         registration = Registration(lab.engine, Logins(lab.clock, lab.ids), lab.ids)
-        commands = Commands(lab.engine, registration, lab.ids, open_commands=False)
+        self.commands = Commands(lab.engine, registration, lab.ids, open_commands=False)
         self.queue = ListedQueue()
         self.lab = lab
-        self._durable = DurableCommands(self.queue, commands, T)
+        self._durable = DurableCommands(self.queue, self.commands, T)
 
     async def do(self, *jobs: tuple[str, object, str]) -> list[str]:
         listed = [
@@ -124,6 +124,34 @@ async def test_a_refused_command_is_answered_and_buried() -> None:
         assert (headers[DLQ_CODE], headers[COMMAND_ID]) == ("peer.not_found", "1")
         assert headers[DLQ_REASON]
         assert d.queue.kept[subjects.durable_result(T, CommandId("1"))][1][ERROR_CODE] == "404"
+
+
+async def test_a_pre_auth_key_is_not_kept_and_is_told_to_who_asks_directly() -> None:
+    """Invariant S9: results lie in a stream's files for a day."""
+    async with desk() as d:
+        body = {"user": "ann"}
+        await d.do(("user.create", {"name": "ann"}, "1"), ("AuthKeyCreated", body, "2"))
+        assert d.result("2")["ok"] is True
+        direct = Message(
+            subjects.command_as(T, "alice", "authkey", "create"), msgspec.json.encode(body), {COMMAND_ID: "2"}
+        )
+        told = await d.commands.do(direct, "authkey.create", CommandId("2"))
+        secret = str(told.result["key"]).encode()
+        assert not [subject for subject, (data, _) in d.queue.kept.items() if secret in data]
+
+
+async def test_what_may_be_a_secret_is_not_buried_with_its_command() -> None:
+    """Invariant S9: dead letters lie in a stream's files for a month."""
+    secret = "privkey:" + "ab" * 32
+    async with desk() as d:
+        await d.do(
+            ("user.create", {"name": "ann"}, "1"),
+            ("peer.register", PEER | {"publicKey": secret}, "2"),
+            ("peer.register", PEER | {"extraConfig": {"privateKey": secret}}, "3"),
+            ("authkey.expire", {"key": secret}, "4"),
+        )
+        assert not [subject for subject, (data, _) in d.queue.kept.items() if secret.encode() in data]
+        assert d.queue.kept["netmap.v1.t.dlq.cmd.peer.register"][1][DLQ_CODE] == "extra.secret"
 
 
 async def test_a_command_without_an_id_or_of_no_kind_is_buried() -> None:
