@@ -26,7 +26,7 @@ preauthkey = noun("Pre-auth keys: machines log in with them without a person.")
 def create(
     operator: Operator, *, user: str, reusable: bool, ephemeral: bool, tags: tuple[str, ...], expiration: int
 ) -> None:
-    """Make a pre-auth key; the table form writes the key alone to stdout. It is shown this once."""
+    """Make a pre-auth key; the table form writes the key alone to stdout, once, and nothing of it to stderr."""
     from engine.domain.commands import CreateAuthKey
 
     accepted = operator.send(
@@ -46,7 +46,7 @@ def create(
     note(
         f"key {accepted.id}, good for {span(expiration)}, position {accepted.position}; it is not shown again"
     )
-    next_step(f"tailscale up --login-server http://SERVER:8080 --auth-key {key}")
+    next_step("tailscale up --login-server http://SERVER:8080 --auth-key KEY")
 
 
 @preauthkey.command("list")

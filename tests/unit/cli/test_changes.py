@@ -95,6 +95,7 @@ def test_the_table_form_of_a_new_key_is_the_key_alone() -> None:
     result = stage.run("preauthkey", "create", "--user", "alice")
     assert result.stdout == "nmkey-1-secret\n"
     assert "tailscale up --login-server" in result.stderr
+    assert "secret" not in result.stderr, "stderr is what ends up in the logs of scripts"
 
 
 def test_a_warning_goes_to_stderr() -> None:
