@@ -28,6 +28,12 @@ _SMALLEST: Final = 2
 _LAST_REGION: Final = 65_535
 """Clients use region ids as pseudo ports (tailscale wgengine/magicsock: DerpMagicIPAddr and a port)."""
 _LAST_PORT: Final = 65_535
+_DERP_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
+    **dict.fromkeys(("regioncode", "regionname", "certname", "ipv4", "ipv6", "stuntestip"), (str,)),
+    **dict.fromkeys(("avoid", "nomeasurenohome", "stunonly", "insecurefortests", "canport80"), (bool,)),
+    **dict.fromkeys(("latitude", "longitude"), (int, float)),
+}
+"""Types of a region's and a node's other fields, as clients find them: in any case (tailscale tailcfg/derpmap.go)."""
 
 
 def set_base_domain(tailnet: Tailnet, command: SetBaseDomain) -> Decision:
@@ -163,6 +169,7 @@ def _check_region(key: str, region: object, names: set[str]) -> None:
         raise Invalid("derp.region", f"region {key} is no object: a client of 1.70 would exit", field=field)
     if not _is(region.get("RegionID"), int(key)):
         raise Invalid("derp.region", f"region {key} must have RegionID {key}", field=f"{field}.RegionID")
+    _check_types("derp.region", region, field)
     nodes = region.get("Nodes")
     if not isinstance(nodes, list | tuple) or not nodes:
         raise Invalid(
@@ -188,9 +195,21 @@ def _check_node(key: str, node: object, field: str, names: set[str]) -> None:
         value = node.get(port, 0)
         if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= _LAST_PORT:
             raise Invalid("derp.node", f"{port} must be {lowest} to {_LAST_PORT}", field=f"{field}.{port}")
+    _check_types("derp.node", node, field)
     if node["Name"] in names:
         raise Invalid("derp.node", f"the name {node['Name'][:80]!r} is given twice", field=f"{field}.Name")
     names.add(node["Name"])
+
+
+def _check_types(code: str, thing: Mapping[str, object], field: str) -> None:
+    """Refuse a value of a type at which every client would discard the whole frame; null is a field left out."""
+    for name, value in thing.items():
+        wanted = _DERP_TYPES.get(name.lower())
+        if wanted is None or value is None:
+            continue
+        if not isinstance(value, wanted) or (isinstance(value, bool) and bool not in wanted):
+            kinds = " or ".join(kind.__name__ for kind in wanted)
+            raise Invalid(code, f"{name} must be of type {kinds}", field=f"{field}.{name}")
 
 
 def _is(value: object, number: int) -> bool:

@@ -145,6 +145,11 @@ NODE = {"Name": "n", "RegionID": 1, "HostName": "h"}
         ({"1": {"RegionID": 1, "Nodes": [NODE | {"DERPPort": 65536}]}}, "derp.node"),
         ({"1": {"RegionID": 1, "Nodes": [NODE | {"STUNPort": -2}]}}, "derp.node"),
         ({"1": {"RegionID": 1, "Nodes": [NODE, NODE]}}, "derp.node"),
+        ({"1": {"RegionID": 1, "Nodes": [NODE | {"IPv4": 5}]}}, "derp.node"),
+        ({"1": {"RegionID": 1, "Nodes": [NODE | {"stunonly": "yes"}]}}, "derp.node"),
+        ({"1": {"RegionID": 1, "RegionCode": 5, "Nodes": [NODE]}}, "derp.region"),
+        ({"1": {"RegionID": 1, "Avoid": 1, "Nodes": [NODE]}}, "derp.region"),
+        ({"1": {"RegionID": 1, "Latitude": "north", "Nodes": [NODE]}}, "derp.region"),
     ],
 )
 def test_a_derp_map_that_would_crash_a_client_is_refused(scene: Scene, regions: object, code: str) -> None:
