@@ -199,7 +199,7 @@ class Presence:
 
     def _judge(self, fact: SoftFact) -> None:
         own = self._open.get(fact.node)
-        if own is not None and fact.generation > own:
+        if own is not None and (fact.generation, fact.origin) > (own, self._me):
             del self._open[fact.node]
             self.on_superseded(fact.node)
         elif own is None and fact.origin == self._me and fact.online and fact.node not in self._leaving:

@@ -86,6 +86,17 @@ async def test_a_newer_session_elsewhere_ends_ours_and_stays_online(
         assert site.online
 
 
+async def test_of_two_sessions_of_one_moment_one_stays(sites: tuple[Site, Site]) -> None:
+    """Invariant F5: `newer` breaks the tie for the fact, and so it must for the sessions."""
+    one, two = sites
+    first = one.presence.opened(NODE, request(Stream=True))
+    assert two.presence.opened(NODE, request(Stream=True)) == first
+    before = one.state()
+    one.presence.hear(two.state())
+    two.presence.hear(before)
+    assert (one.superseded, two.superseded) == ([NODE], [])
+
+
 async def test_a_dead_frontends_clients_are_offline_after_the_lease(
     clock: VirtualClock, sites: tuple[Site, Site]
 ) -> None:
