@@ -151,11 +151,12 @@ class Http2:
             self._bucket.spend(self._census.glitches(data), now)
             events: list[Event] = []
             for start in range(0, len(data), _SLICE):
-                for event in self._h2.receive_data(data[start : start + _SLICE]):
-                    self._on(event, events, now)
-                reply = self._h2.data_to_send()
+                found = self._h2.receive_data(data[start : start + _SLICE])
+                reply = self._h2.data_to_send()  # now: `_send_piece` would take it along
                 self._out.extend(reply)
                 self._bucket.spend(resets_in(reply), now)
+                for event in found:
+                    self._on(event, events, now)
         except h2.exceptions.ProtocolError:
             self._shut()
             raise RemoteProtocolError("not HTTP/2 as we understand it") from None

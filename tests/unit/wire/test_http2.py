@@ -237,6 +237,16 @@ def test_the_same_frames_slowly_are_no_flood(name: str) -> None:
         server.receive(FLOODS[name](i), i * 0.25)
 
 
+def test_resets_that_we_were_made_to_send_count_also_before_data_of_ours() -> None:
+    server = open_server()
+    server.receive(request_frames(1) + request_frames(3) + frame(3, (8).to_bytes(4), stream=3), 0.0)
+    server.send_headers(1, 200)
+    server.send_data(1, bytes(5_000_000))
+    wider = frame(8, (4_096).to_bytes(4)) + frame(8, (4_096).to_bytes(4), stream=1)
+    with pytest.raises(RemoteProtocolError, match="move nothing"):
+        send_all(server, (frame(0, b"x", stream=3) + wider for _ in range(150)))
+
+
 def test_seventeen_requests_at_once_are_too_many() -> None:
     server = open_server()
     for i in range(MAX_STREAMS):
