@@ -6,7 +6,6 @@ Rule 2: a missing file is made: written aside, synced, then linked to its name, 
 Rule 3: no secret in a `repr`, an error or a log.
 """
 
-import hashlib
 import hmac
 import os
 import secrets
@@ -56,7 +55,7 @@ def derive(pepper: bytes, purpose: str, subject: str) -> str:
     """Return half of HMAC-SHA256(pepper, u32 length ‖ purpose ‖ subject), as 32 hex digits."""
     name = purpose.encode()
     text = len(name).to_bytes(4) + name + subject.encode()
-    return hmac.new(pepper, text, hashlib.sha256).hexdigest()[:32]
+    return hmac.digest(pepper, text, "sha256").hex()[:32]
 
 
 def _load(path: Path) -> bytes:

@@ -292,6 +292,8 @@ def tag_of(event: Event) -> str:
 def stream_of(event: Event, command_id: str) -> str:
     """Return the aggregate that the event belongs to, as `node/7`; a receipt's is named by its command."""
     match event:
+        case CommandHandled():  # every other event of a log
+            return f"receipt/{command_id}"
         case LogStarted() | BaseDomainSet() | PoolsSet() | DerpMapSet():
             return "tailnet"
         case UserCreated(user=user):
@@ -321,7 +323,5 @@ def stream_of(event: Event, command_id: str) -> str:
             | ConnectionRemoved(node=node, peer=peer)
         ):
             return f"connection/{node}-{peer}"
-        case CommandHandled():
-            return f"receipt/{command_id}"
         case _:
             assert_never(event)
