@@ -3,6 +3,8 @@
 Rule 1: aggregates are frozen; `evolve` replaces them; only `Tailnet.apply` puts them into tables.
 """
 
+from typing import Final
+
 import msgspec
 
 from engine.domain.events import ExtraConfig
@@ -17,6 +19,15 @@ from engine.domain.values import (
     StableId,
     UserId,
 )
+
+NO_RELAY: Final = msgspec.Raw(
+    b'{"Regions":{"900":{"Nodes":[{"DERPPort":1,"HostName":"127.0.0.1","IPv4":"127.0.0.1","IPv6":"none",'
+    b'"Name":"900a","RegionID":900,"STUNPort":-1}],"RegionCode":"none","RegionID":900,"RegionName":"No relay"}},'
+    b'"omitDefaultRegions":true}'
+)
+"""The DERP map of a tailnet that was given none: one region at a closed port. Without any region a client never gets
+beyond `Starting`, a failing one is enough for it to run (reference: control-protocol §8.2, seen on real clients); ids
+from 900 are for private use (tailcfg/derpmap.go)."""
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,4 +119,4 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     nodes_v6: str = "fd7a:115c:a1e0:1::/64"
     peers_v4: str = "100.96.0.0/14"
     peers_v6: str = "fd7a:115c:a1e0:2::/64"
-    derp_map: msgspec.Raw = msgspec.Raw(b'{"Regions":{}}')
+    derp_map: msgspec.Raw = NO_RELAY

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from engine.domain.addresses import POOL_NAMES, TAILNET_V4, TAILNET_V6, Network, PoolName, pool_of
-from engine.domain.aggregates import Node, Peer
+from engine.domain.aggregates import NO_RELAY, Node, Peer
 from engine.domain.commands import SetBaseDomain, SetDerpMap, SetPools
 from engine.domain.decision import Decision
 from engine.domain.errors import Conflict, Invalid
@@ -104,7 +104,8 @@ def set_derp_map(tailnet: Tailnet, command: SetDerpMap) -> Decision:
         _check_region(str(key), region, names)
     canonical = msgspec.json.encode(command.derp_map, order="deterministic")
     held = msgspec.json.decode(tailnet.settings.derp_map)
-    gone = sorted(set(held.get("Regions", {})) - set(regions), key=int)
+    was_given = bytes(tailnet.settings.derp_map) != bytes(NO_RELAY)
+    gone = sorted(set(held.get("Regions", {})) - set(regions), key=int) if was_given else []
     warnings = tuple(
         f"derp.gone: region {key} is gone: clients at home there have no relay until they measure again"
         for key in gone

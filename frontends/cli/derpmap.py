@@ -43,30 +43,6 @@ _NAMES: Final = (
 """The fields of a DERP map on the wire (reference: control-protocol §8.1); YAML files have them in lower case."""
 _SPELLING: Final[Mapping[str, str]] = {name.lower(): name for name in _NAMES}
 
-DUMMY: Final[Mapping[str, object]] = {
-    "Regions": {
-        "900": {
-            "RegionID": 900,
-            "RegionCode": "none",
-            "RegionName": "No relay",
-            "Nodes": [
-                {
-                    "Name": "900a",
-                    "RegionID": 900,
-                    "HostName": "127.0.0.1",
-                    "IPv4": "127.0.0.1",
-                    "IPv6": "none",
-                    "STUNPort": -1,
-                    "DERPPort": 1,
-                }
-            ],
-        }
-    },
-    "omitDefaultRegions": True,
-}
-"""One region at a closed port: without any region a client never gets beyond `Starting`, a failing one is enough
-for it to run (reference: control-protocol §8.2, seen on real clients). Ids from 900 are for private use."""
-
 
 def read(source: str) -> dict[str, object]:
     """Return the map at a path, at an address, or on stdin (`-`).

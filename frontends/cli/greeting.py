@@ -1,18 +1,14 @@
-"""What `netmap serve` says when everybody answers: where it serves, and what a person types next.
-
-Rule 1: without any DERP region no client ever runs, so a log without one is given the dummy map here.
-"""
+"""What `netmap serve` says when everybody answers: where it serves, and what a person types next."""
 
 import asyncio
 import contextlib
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from frontends.cli import derpmap
 from frontends.cli.failure import Failure
 from frontends.cli.place import Place
 from frontends.cli.session import Session, session
@@ -26,12 +22,10 @@ PATIENCE_SECONDS: Final = 15.0
 """After this a person is told who does not answer yet; a long log is replayed first, so nothing is given up."""
 LOOK_SECONDS: Final = 0.2
 """Between two looks."""
-DUMMY_ID: Final = "serve-derp-dummy"
-"""The id of the command that sets the dummy map: done once in a log's life."""
 
 
 async def greet(settings: "Settings", stop: asyncio.Event, *, quiet: bool) -> None:
-    """Wait until everybody answers, set the dummy DERP map if there is none, say what to type."""
+    """Wait until everybody answers, then say what to type."""
     place = Place(directory=settings.directory, tailnet=settings.tailnet)
     async with session(place, World(connect=reach)) as tailnet:
         looks = 0
@@ -73,7 +67,8 @@ async def _missing(tailnet: Session, settings: "Settings") -> str:
     """Return who does not answer yet; empty when everybody does."""
     host = "127.0.0.1" if settings.listen_host == "0.0.0.0" else settings.listen_host  # noqa: S104 (compared)
     try:
-        await _settle(tailnet)
+        await tailnet.ask("login", "list")  # the engine answers
+        await tailnet.ask("settings", "get")  # a projection answers
         async with asyncio.timeout(LOOK_SECONDS):
             _, writer = await asyncio.open_connection(host, settings.listen_port)
         writer.close()
@@ -82,17 +77,3 @@ async def _missing(tailnet: Session, settings: "Settings") -> str:
     except OSError as error:
         return f"the frontend does not listen: {type(error).__name__}"
     return ""
-
-
-async def _settle(tailnet: Session) -> None:
-    from engine.domain.commands import SetDerpMap
-
-    reply = await tailnet.ask("settings", "get")
-    if not _regions(reply.get("settings", reply)):
-        command = SetDerpMap(derp_map=dict(derpmap.DUMMY))
-        await tailnet.send(command, command_id=DUMMY_ID, reason="no relay was named: clients need a region")
-
-
-def _regions(settings: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = (settings.get("derpMap") or {}).get("Regions") or {}
-    return found

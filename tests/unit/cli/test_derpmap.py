@@ -5,10 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.domain.commands import SetDerpMap
-from engine.domain.settings import set_derp_map
-from engine.domain.state import Tailnet
-from frontends.cli.derpmap import DUMMY, read
+from frontends.cli.derpmap import read
 from frontends.cli.failure import Failure
 from tests.unit.cli.stage import Stage
 
@@ -52,7 +49,3 @@ def test_derp_set_sends_the_map(tmp_path: Path) -> None:
     stage = Stage()
     assert stage.run("derp", "set", str(tmp_path / "a.yaml")).exit_code == 0
     assert stage.last == ("netmap.v1.default.cmd.derp.set", {"derpMap": WIRE})
-
-
-def test_the_dummy_map_is_one_that_the_engine_takes() -> None:
-    assert set_derp_map(Tailnet(), SetDerpMap(derp_map=dict(DUMMY))).events

@@ -156,3 +156,15 @@ def test_a_derp_map_that_would_crash_a_client_is_refused(scene: Scene, regions: 
     refusal = scene.refused(SetDerpMap(derp_map={"Regions": regions}))
     assert (refusal.code, refusal.status) == (code, 422)
     assert refusal.field.startswith("derpMap.Regions")
+
+
+def test_a_new_tailnet_has_a_derp_map_that_could_have_been_given_and_is_replaced_without_a_warning(
+    scene: Scene,
+) -> None:
+    given = msgspec.json.decode(scene.tailnet.settings.derp_map)
+    assert scene.happens(SetDerpMap(derp_map=given)) == []
+    replaced = scene.when(
+        SetDerpMap(derp_map={"Regions": {"7": {"RegionID": 7, "Nodes": [NODE | {"RegionID": 7}]}}})
+    )
+    assert replaced.events
+    assert replaced.warnings == ()
