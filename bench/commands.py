@@ -1,14 +1,14 @@
 """Durable commands through NATS request–reply: how many a second, and how long each takes.
 
 The engine runs with a store in SQLite, then with one in PostgreSQL (a real server, fsync on); nats-server is the bundled
-one with its accounts. An operator registers WireGuard-only peers, each under a command id of its own, with names, keys and
-endpoints that are all different: every command is decided, validated, hashed, committed with its receipt and only
-then answered.
+one with its accounts. An operator sends commands, each under an id of its own: every one is decided, validated, hashed,
+committed with its receipt and only then answered. Two kinds: `user.create`, which has little to decide, and
+`peer.register`, which has the most (keys, prefixes, endpoints, addresses); all of them are different.
 
 * throughput: 64 and 256 requests are in flight at any time, from one lean connection (`asker.py`; its own processor time is
   shown, to see that it is not the bottleneck);
-* alone: one at a time;
-* at half load: half of the throughput with 64 in flight, sent on time whether answers come or not; latencies count from
+* alone: one at a time, `peer.register`;
+* at half load: half of the throughput of `peer.register` with 64 in flight, sent on time whether answers come or not; latencies count from
   when a request was due.
 
 Ratio: over the rate of the same requests to an echo behind the same server and accounts.
@@ -34,6 +34,7 @@ RATES: Final = {"SQLite": 8_000.0, "PostgreSQL": 5_000.0}
 ALONE: Final = {"SQLite": 2.0, "PostgreSQL": 4.0}
 P99: Final = 50.0
 """Budgets of docs/budgets.md: commands a second, and milliseconds."""
+CREATE: Final = subjects.command(DEFAULT_TAILNET, "user", "create")
 REGISTER: Final = subjects.command(DEFAULT_TAILNET, "peer", "register")
 
 
@@ -50,47 +51,48 @@ async def run(report: Report, profiles: Profiles | None = None) -> None:
 
 async def _store(report: Report, site: Site, store: str) -> None:
     await people(site, 1)
-    question = _questions()
+    users, peers = _users(), _peers()
     async with connected(site.directory, "operator", keyed=True) as asker:
-        await asker.closed(64, WARM_SECONDS, question, GOOD)
+        await asker.closed(64, WARM_SECONDS, peers, GOOD)
         rate = 0.0
-        for in_flight in (256, 64):
+        for name, question, in_flight in (
+            ("user.create", users, 64),
+            ("user.create", users, 256),
+            ("peer.register", peers, 64),
+        ):
             async with report.watched() as rows:
                 bare = await floors.asked(site, in_flight, WARM_SECONDS, question(0)[1])
                 used = site.cpu()["engine"]
                 found = await asker.closed(in_flight, SECONDS, question, GOOD)
                 share = (site.cpu()["engine"] - used) / found.seconds
-                rows.append(_throughput(store, in_flight, found, bare, share))
+                rows.append(_throughput(f"{store}, {name}, {in_flight} in flight", found, bare, share))
                 rate = found.rate
         async with report.watched() as rows:
-            rows.append(
-                _latency(
-                    store, "alone", await asker.closed(1, ALONE_SECONDS, question, GOOD), 0.5, ALONE[store]
-                )
-            )
+            found = await asker.closed(1, ALONE_SECONDS, peers, GOOD)
+            rows.append(_latency(f"{store}, alone, p50", found, 0.5, ALONE[store]))
         async with report.watched() as rows:
-            found = await asker.open(rate / 2, SECONDS, question, GOOD)
-            rows.append(_latency(store, f"at {rate / 2:,.0f}/s", found, 0.99, P99))
+            found = await asker.open(rate / 2, SECONDS, peers, GOOD)
+            rows.append(_latency(f"{store}, at {rate / 2:,.0f}/s, p99", found, 0.99, P99))
 
 
-def _throughput(store: str, in_flight: int, found: Answers, bare: Answers, engine: float) -> Row:
+def _throughput(what: str, found: Answers, bare: Answers, engine: float) -> Row:
     said = f"engine {engine:.2f} cores, asker {found.cpu / found.seconds:.2f}; {_spread(found)}"
     return Row(
         benchmark="commands",
-        what=f"{store}, {in_flight} in flight",
+        what=what,
         measured=found.rate,
         unit="/s",
-        budget=Budget(RATES[store], at_least=True),
+        budget=Budget(RATES[what.split(",", maxsplit=1)[0]], at_least=True),
         ratio=found.rate / bare.rate,
         against=f"of an echo's {bare.rate:,.0f}/s",
         note=said,
     )
 
 
-def _latency(store: str, load: str, found: Answers, share: float, limit: float) -> Row:
+def _latency(what: str, found: Answers, share: float, limit: float) -> Row:
     return Row(
         benchmark="commands",
-        what=f"{store}, {load}, p{share * 100:.0f}",
+        what=what,
         measured=machine.percentile(found.latencies, share) * 1_000,
         unit="ms",
         budget=Budget(limit),
@@ -105,8 +107,14 @@ def _spread(found: Answers) -> str:
     return f"p50 {p50:.1f}, p99 {p99:.1f}, max {most:.1f} ms; n = {len(found.latencies):,}{errors}{lost}"
 
 
-def _questions() -> Question:
-    """Return registrations that are all different, also from those of every other call."""
+def _users() -> Question:
+    """Return users that are all different, also from those of every other call."""
+    unique = secrets.token_hex(3).encode()
+    return lambda number: (CREATE, b'{"name":"u%s-%d"}' % (unique, number))
+
+
+def _peers() -> Question:
+    """Return WireGuard-only peers that are all different, also from those of every other call."""
     unique = secrets.token_hex(3)
 
     def question(number: int) -> tuple[str, bytes]:
