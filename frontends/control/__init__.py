@@ -13,6 +13,7 @@ view.py         who sees what: standings
 peerlist.py     first lists of peers, in shared compressed pieces
 session.py      one map session: what was told, what is to be told
 facts.py        what a client says of itself, as a soft fact
+rate.py         how often a machine may ask
 
 Shell:
 follow.py       keeps the replica at the log's head; knows how old its news are

@@ -4,6 +4,7 @@ Rule 1: the caller is who the Noise handshake proved it to be; nothing in a requ
 Rule 2: an answer's text is a constant of ours, or an answer of the engine's.
 """
 
+import math
 import random
 from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple, Protocol
@@ -57,3 +58,14 @@ def unavailable() -> Answer:
     """Return the answer of a frontend that cannot serve now; who asks comes back within 1 to 5 seconds."""
     seconds = random.randint(1, 5)  # noqa: S311 (spreads load, hides nothing)
     return Answer(503, b"not ready; try again\n", (*TEXT, (b"retry-after", b"%d" % seconds)))
+
+
+def too_often(frontend: Frontend, request: Request) -> Answer | None:
+    """Take one request from the machine's rate; return what it is told if it asks too often.
+
+    Clients from 1.98 on wait for as long as they are told, older ones back off.
+    """
+    wait = frontend.rates.spend(request.machine, frontend.clock.monotonic())
+    if not wait:
+        return None
+    return Answer(429, b"too many requests\n", (*TEXT, (b"retry-after", b"%d" % math.ceil(wait))))

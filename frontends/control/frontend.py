@@ -6,6 +6,7 @@ from engine.domain.values import TailnetName
 from engine.ports import Bus, Clock, IdSource
 from frontends.control.follow import Follower
 from frontends.control.presence import Presence
+from frontends.control.rate import Rates
 from frontends.control.replica import Replica
 from frontends.control.sessions import Sessions
 from frontends.wire.noise import PrivateKey
@@ -29,6 +30,7 @@ class Frontend:
         self.bus: Final = bus
         self.clock: Final = clock
         self.ids: Final = ids
+        self.rates: Final = Rates()
         self.replica: Final = Replica()
         self.follower: Final = Follower(bus, clock, identity.tailnet, identity.name, self.replica)
         self.presence: Final = Presence(bus, clock, identity.tailnet, identity.name, self.replica)

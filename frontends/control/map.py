@@ -4,13 +4,14 @@ Rule 1: the node is the one whose current key the request names and whose machin
         any other request gets one constant answer.
 Rule 2: a long poll starts at the log's head, or not at all (F4).
 Rule 3: a lite update never disturbs a long poll; its answer is an empty 200.
+Rule 4: a machine that asks too often is told so before anything else is read (`rate.py`).
 """
 
 from typing import Final, assert_never
 
 from engine.contracts.netmap import NodeObject
 from engine.domain.values import NodeKey
-from frontends.control.exchange import Answer, Request, Stream, text, unavailable
+from frontends.control.exchange import Answer, Request, Stream, text, too_often, unavailable
 from frontends.control.frontend import Frontend
 from frontends.wire.capver import is_supported
 from frontends.wire.codec import decode
@@ -23,6 +24,9 @@ _PLAIN: Final = "map responses are compressed with zstd"
 
 async def answer_map(frontend: Frontend, request: Request, stream: Stream) -> Answer | None:
     """Answer `POST /machine/map`."""
+    refused = too_often(frontend, request)
+    if refused is not None:
+        return refused
     wanted = decode(request.body, MapRequest)
     if not is_supported(wanted.version):
         return text(400, _TOO_OLD)

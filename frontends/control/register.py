@@ -8,7 +8,8 @@ Rule 1: only `Error` in a 200 reaches a person. A frontend that cannot reach the
         back by itself.
 Rule 2: a request whose outcome is unknown is sent again under the same command id (L2).
 Rule 3: a login that nobody knows any more begins anew, without a word.
-Rule 4: the URL is ours and is made from the login's id; of a Followup only the id at its end is read.
+Rule 4: a machine that asks too often is told so before anything else is read (`rate.py`).
+Rule 5: the URL is ours and is made from the login's id; of a Followup only the id at its end is read.
 """
 
 import re
@@ -22,7 +23,7 @@ from engine.contracts.requests import COMMAND_ID, ERROR_CODE, ErrorReply, Proble
 from engine.domain.commands import LogOutNode
 from engine.domain.values import LoginId, MachineKey, Millis, NodeKey
 from engine.ports import Fault, TimedOut
-from frontends.control.exchange import JSON, Answer, Request, Stream, unavailable
+from frontends.control.exchange import JSON, Answer, Request, Stream, too_often, unavailable
 from frontends.control.frontend import Frontend
 from frontends.control.profiles import TAGGED
 from frontends.wire import timetext
@@ -55,6 +56,9 @@ class _Refused(Exception):  # noqa: N818 (the engine's answer)
 
 async def answer_register(frontend: Frontend, request: Request, _stream: Stream) -> Answer:
     """Answer `POST /machine/register`."""
+    refused = too_often(frontend, request)
+    if refused is not None:
+        return refused
     wanted = decode(request.body, RegisterRequest)
     if not is_supported(wanted.version):
         return _json(RegisterResponse(error=_OLD))
@@ -62,8 +66,8 @@ async def answer_register(frontend: Frontend, request: Request, _stream: Stream)
         return _json(RegisterResponse(error=_NO_KEY))
     try:
         return _json(await _decide(frontend, request.machine, wanted))
-    except _Refused as refused:
-        problem = refused.problem
+    except _Refused as no:
+        problem = no.problem
         return unavailable() if problem.retryable else _json(RegisterResponse(error=problem.message))
     except Fault:
         return unavailable()
