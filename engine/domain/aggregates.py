@@ -74,6 +74,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     expiry: Millis = NEVER
     expired: bool = False
     created: Millis = NEVER
+    registered_at: Millis = NEVER
+    """When it last came in or came back with something new."""
     os: str = ""
     capver: int = 0
 

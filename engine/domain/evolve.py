@@ -107,6 +107,7 @@ def evolve_node(node: Node | None, event: NodeEvent, at: Millis) -> Node | None:
                 tags=event.tags,
                 ephemeral=event.ephemeral,
                 auth_key=event.auth_key,
+                registered_at=at,
                 os=event.os,
                 capver=event.capver,
             )
@@ -138,6 +139,7 @@ def _new_node(event: NodeRegistered, at: Millis) -> Node:
         auth_key=event.auth_key,
         expiry=event.expiry,
         created=at,
+        registered_at=at,
         os=event.os,
         capver=event.capver,
     )

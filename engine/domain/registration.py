@@ -10,6 +10,9 @@ Rule 4: a node's owner never changes. A valid pre-auth key of another user, with
         too: the client's fresh key becomes a node of that user.
 Rule 5: a client may shorten its expiry, never extend it; a tagged node has none.
 Rule 6: nothing that the client wrote is repeated to it.
+Rule 7: a client's version and system are noted at most once in `QUIET_MILLIS`: who tells another one each time must
+        not make the log grow with each request. The next registration after that notes them.
+Rule 8: only a client logs out. An approval that comes after the expiry that the client asked for gives it none.
 
 `OldNodeKey` decides nothing: the node that it names is found by machine and owner, or is not this client's.
 """
@@ -50,6 +53,8 @@ from engine.domain.values import (
     UserId,
 )
 
+QUIET_MILLIS: Final = 60_000
+"""A minute: updates are days apart, and a client that has just been updated registers again at its next start."""
 _MAX_HOSTNAME: Final = 255
 _MAX_OS: Final = 64
 _LAST_CAPVER: Final = 65_535
@@ -79,9 +84,10 @@ def register_node(tailnet: Tailnet, command: RegisterNode, given: Given) -> Deci
     """
     machine_key = parse_machine_key(command.machine_key)
     node_key = parse_node_key(command.node_key)
-    if command.expiry != NEVER and command.expiry <= given.now:
+    is_past = command.expiry != NEVER and command.expiry <= given.now
+    if is_past and command.user is None:
         return log_out_node(tailnet, LogOutNode(machine_key=machine_key, node_key=node_key), given)
-    if command.expiry > LAST_MILLIS:
+    if is_past or command.expiry > LAST_MILLIS:
         command = msgspec.structs.replace(command, expiry=NEVER)
     known = tailnet.node_by_key.get(node_key)
     if known is not None:
@@ -146,7 +152,7 @@ def _come_back(
         kept = NEVER if admission.tags else expiry
         events.append(_renewed(node, command, admission, node.node_key, kept))
         events.append(AuthKeyUsed(key=admission.auth_key, node=node.id))
-    elif _client_changed(node, command):
+    elif _client_changed(node, command) and now - node.registered_at >= QUIET_MILLIS:
         same = _Admission(user=node.user, tags=node.tags, ephemeral=node.ephemeral, auth_key=node.auth_key)
         events.append(_renewed(node, command, same, node.node_key, expiry))
     elif expiry != node.expiry:

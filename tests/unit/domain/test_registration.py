@@ -14,6 +14,7 @@ from engine.domain.commands import (
 )
 from engine.domain.errors import NotAllowed
 from engine.domain.events import AuthKeyUsed, NodeExpired, NodeReregistered
+from engine.domain.registration import QUIET_MILLIS
 from engine.domain.values import LAST_MILLIS, LAST_NODE_ID, NEVER, Millis, NodeId
 from tests.kit.scenario import (
     HOUR,
@@ -173,11 +174,39 @@ def test_a_valid_key_with_other_tags_changes_the_tags(scene: Scene) -> None:
 
 def test_an_updated_client_is_noted_once(scene: Scene) -> None:
     scene.node("laptop", os="linux")
+    scene.later(QUIET_MILLIS)
     newer = registration("laptop", os="linux", capver=130)
     assert scene.happens(newer) == ["NodeReregistered"]
     assert scene.happens(newer) == []
     assert scene.happens(registration("laptop", capver=0)) == []
     assert scene.tailnet.nodes[ONE].capver == 130
+
+
+def test_a_client_that_changes_each_time_is_noted_once_a_minute(scene: Scene) -> None:
+    scene.node("laptop", os="linux")
+    noted = []
+    for number in range(1, 25):
+        scene.later(QUIET_MILLIS // 6)
+        noted += scene.happens(registration("laptop", os=f"linux {number}", capver=106 + number))
+    assert noted == ["NodeReregistered"] * 4
+    assert scene.tailnet.nodes[ONE].os == "linux 24"
+
+
+def test_a_new_expiry_is_noted_at_once_whatever_else_has_changed(scene: Scene) -> None:
+    scene.node("laptop", os="linux")
+    near = Millis(scene.now + HOUR)
+    assert scene.happens(registration("laptop", os="other", expiry=near)) == ["NodeExpirySet"]
+    assert scene.tailnet.nodes[ONE].expiry == near
+
+
+def test_an_approval_after_the_expiry_that_was_asked_for_gives_none(scene: Scene) -> None:
+    asked = Millis(scene.now + HOUR)
+    assert scene.when(registration("laptop", expiry=asked)).result == {"outcome": "login"}
+    scene.later(2 * HOUR)
+    decision = scene.when(registration("laptop", expiry=asked, user="anna"))
+    assert decision.result["outcome"] == "authorized"
+    assert scene.tailnet.nodes[ONE].expiry == NEVER
+    assert scene.happens(registration("laptop", expiry=asked, user="anna")) == []
 
 
 def test_a_client_shortens_its_expiry_and_never_extends_it(scene: Scene) -> None:
