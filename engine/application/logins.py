@@ -1,18 +1,19 @@
 """Machines that wait for somebody's word; in memory only.
 
-Rule 1: at most `MOST` wait, `MOST_OF_MACHINE` of one machine key, one of each node key; the oldest gives way.
+Rule 1: at most `MOST_OF_MACHINE` wait of one machine key, one of each node key; the machine's oldest gives way.
+        At most `MOST` wait in all; then a newcomer is turned away: strangers must not push out who really waits.
 Rule 2: a login is forgotten after `LIFE_MILLIS`, at a restart, and `MEMORY_MILLIS` after it was decided.
 Rule 3: who waits for a login is woken at once when it is decided, and else asks again.
 """
 
 import asyncio
 from collections.abc import Iterable
-from typing import Final
+from typing import ClassVar, Final
 
 from engine.contracts.registration import PendingLogin, RegisterReply, RegisterRequest
 from engine.domain.errors import NotFound
 from engine.domain.values import LoginId, Millis
-from engine.ports import Clock, IdSource
+from engine.ports import Clock, Fault, IdSource
 
 MOST: Final = 1_000
 MOST_OF_MACHINE: Final = 4
@@ -22,6 +23,14 @@ MEMORY_MILLIS: Final = 2 * 60 * 1_000
 """How long a decision is told to who asks for it: several rounds of a client's waiting."""
 MOST_WAITERS: Final = 4
 """Held waits for one login; the client has one, its retries the others."""
+
+
+class LoginsFull(Fault):
+    """No more machines may wait now; the client is told to try again."""
+
+    code: ClassVar[str] = "login.full"
+    told: ClassVar[str] = "too many machines wait for somebody's word"
+    hint: ClassVar[str] = "approve or reject some of them; a login lasts 15 minutes"
 
 
 class Login:
@@ -68,7 +77,11 @@ class Logins:
         """In the order of their coming."""
 
     def add(self, request: RegisterRequest) -> Login:
-        """Let the machine wait; the same node key again is the same login."""
+        """Let the machine wait; the same node key again is the same login.
+
+        Raises:
+            LoginsFull: too many wait, none of them this machine's oldest.
+        """
         now = self._clock.now()
         self._forget_old(now)
         same = [login for login in self._undecided() if login.request.machine_key == request.machine_key]
@@ -78,7 +91,7 @@ class Logins:
         if len(same) >= MOST_OF_MACHINE:
             del self._logins[same[0].shown.login]
         elif len(self._logins) >= MOST:
-            del self._logins[next(iter(self._logins))]
+            raise LoginsFull("too many machines wait for somebody's word")
         login = Login(self._shown(request, now), request)
         self._logins[login.shown.login] = login
         return login

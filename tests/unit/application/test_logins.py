@@ -4,7 +4,15 @@ import asyncio
 
 import pytest
 
-from engine.application.logins import LIFE_MILLIS, MEMORY_MILLIS, MOST, MOST_OF_MACHINE, MOST_WAITERS, Logins
+from engine.application.logins import (
+    LIFE_MILLIS,
+    MEMORY_MILLIS,
+    MOST,
+    MOST_OF_MACHINE,
+    MOST_WAITERS,
+    Logins,
+    LoginsFull,
+)
 from engine.contracts.registration import RegisterReply, RegisterRequest
 from engine.domain.errors import NotFound
 from engine.domain.values import LoginId, MachineKey, NodeKey
@@ -49,11 +57,28 @@ def test_a_machine_has_four_and_its_oldest_gives_way(logins: Logins) -> None:
     assert len(logins.list()) == MOST_OF_MACHINE + 1
 
 
-def test_a_thousand_wait_and_the_oldest_gives_way(logins: Logins) -> None:
+def test_a_thousand_wait_and_the_next_is_turned_away_while_they_do(
+    logins: Logins, clock: VirtualClock
+) -> None:
     first = logins.add(request(0))
-    for machine in range(1, MOST + 1):
+    for machine in range(1, MOST):
         logins.add(request(machine))
-    assert logins.get(first.shown.login) is None
+    with pytest.raises(LoginsFull) as caught:
+        logins.add(request(MOST))
+    assert caught.value.code == "login.full"
+    assert logins.get(first.shown.login) is first
+    assert logins.add(request(0)) is first
+    first.decide(REPLY, clock.now())
+    clock.advance(MEMORY_MILLIS / 1_000)
+    assert logins.add(request(MOST)).shown in logins.list()
+
+
+def test_a_machine_changes_its_own_logins_even_when_all_places_are_taken(logins: Logins) -> None:
+    for node in range(MOST_OF_MACHINE):
+        logins.add(request(0, node))
+    for machine in range(1, MOST - MOST_OF_MACHINE + 1):
+        logins.add(request(machine))
+    assert logins.add(request(0, 99)).shown in logins.list()
     assert len(logins.list()) == MOST
 
 

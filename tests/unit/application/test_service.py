@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from engine.adapters.bus.memory import Hub, MemoryBus
-from engine.application.logins import Logins
+from engine.application.logins import MOST, Logins
 from engine.application.registration import Registration
 from engine.application.service import Commands, metadata_of, serve
 from engine.contracts import subjects
@@ -194,6 +194,15 @@ async def test_a_client_without_a_key_waits_until_an_operator_approves() -> None
         assert (
             await s.refused("login.approve", {"login": asked.login, "user": "ann"})
         ).code == "login.unknown"
+
+
+async def test_a_client_is_told_to_try_again_while_too_many_wait() -> None:
+    async with site() as s:
+        for number in range(MOST):
+            await s.reg("register", machine(number=number))
+        reply = await s.ask(subjects.registration(T, "f1", "register"), machine(number=MOST))
+        error = msgspec.json.decode(reply.data, type=ErrorReply).error
+        assert (error.code, error.status, error.retryable) == ("login.full", 503, True)
 
 
 async def test_an_approval_for_an_unknown_user_leaves_the_login() -> None:
