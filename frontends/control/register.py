@@ -12,6 +12,7 @@ Rule 4: a machine that asks too often is told so before anything else is read (`
 Rule 5: the URL is ours and is made from the login's id; of a Followup only the id at its end is read.
 """
 
+import asyncio
 import re
 from typing import Final, TypeVar
 
@@ -37,6 +38,9 @@ ENGINE_SECONDS: Final = 5.0
 ATTEMPTS: Final = 2
 ROUNDS: Final = 15
 """Waits of `WAIT_SECONDS` before the client is given the same URL again: five minutes."""
+PAUSE_SECONDS: Final = 2.0
+"""At least so long from one wait to the next: the engine answers at once when it holds enough of them for this login,
+and when it stops. Not longer, because after a failover the client needs another URL soon."""
 MAX_HOSTNAME: Final = 253
 LOGIN_PATH: Final = "/register/"
 _LOGIN: Final = re.compile(r"/register/([a-z2-7]{24})\Z")
@@ -112,6 +116,7 @@ async def _wait(frontend: Frontend, machine: MachineKey, login: LoginId) -> Regi
     question = WaitRequest(machine_key=machine, login=login)
     reply = RegisterReply(outcome="login", login=login)
     for _ in range(ROUNDS):
+        asked = frontend.clock.monotonic()
         try:
             reply = await _ask(frontend, "wait", question, RegisterReply)
         except _Refused as refused:
@@ -120,6 +125,7 @@ async def _wait(frontend: Frontend, machine: MachineKey, login: LoginId) -> Regi
             return None
         if reply.outcome != "login":
             break
+        await asyncio.sleep(max(0.0, PAUSE_SECONDS - (frontend.clock.monotonic() - asked)))
     return reply
 
 

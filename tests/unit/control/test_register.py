@@ -1,5 +1,6 @@
 """`POST /machine/register` and `/machine/map` without a socket: what the engine is asked, and how often."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Final, cast
 
@@ -31,6 +32,7 @@ class Engine:
 
     def __init__(self, hub: Hub) -> None:
         self.registered = self.waited = 0
+        self.asked_to_wait = asyncio.Event()
         self._bus = MemoryBus(hub)
 
     async def start(self) -> None:
@@ -46,6 +48,7 @@ class Engine:
 
     async def _wait(self, message: Message) -> Answer:
         self.waited += 1
+        self.asked_to_wait.set()
         login = msgspec.json.decode(message.data, type=WaitRequest).login
         return Answer(msgspec.json.encode(RegisterReply(outcome="login", login=login)))
 
@@ -97,3 +100,16 @@ async def test_lite_updates_and_streams_spend_from_the_same_bucket(site: Site) -
     for kind in kinds:
         assert (await site.ask(answer_map, kind)).status == 429
     assert (await site.ask(answer_register)).status == 429
+
+
+async def test_a_wait_that_the_engine_does_not_hold_is_not_repeated_without_a_pause(site: Site) -> None:
+    followup = {"Followup": f"http://127.0.0.1:8080/register/{LOGIN}"}
+    asking = asyncio.create_task(site.ask(answer_register, followup))
+    async with asyncio.timeout(5):
+        await site.engine.asked_to_wait.wait()
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert site.engine.waited == 1
+    assert not asking.done()
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
