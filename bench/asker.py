@@ -3,7 +3,7 @@
 A library's client costs as much for each request as what is measured; this one about 10 µs.
 
     in flight    `closed(n, seconds)`   n requests wait at any time; each answer brings the next request
-    at a rate    `open(rate, seconds)`  whether answers come or not; a latency counts from when the request was due
+    at a rate    `open(rate, seconds)`  every millisecond what is due, whether answers come or not
 
 Rule 1: an answer counts if it contains `good`; every other one is an error, and the first is kept to be shown.
 """
@@ -67,7 +67,7 @@ class Asker(asyncio.Protocol):
         self._held = b""
         self._run = secrets.token_hex(4)
         self._asked = 0
-        self._due: dict[int, float] = {}
+        self._sent: dict[int, float] = {}
         self._question: Question = lambda _: ("", b"")
         self._good = b""
         self._until = 0.0
@@ -118,7 +118,7 @@ class Asker(asyncio.Protocol):
         while (now := time.perf_counter()) < self._until:
             count = int((now - began) * rate) - sent
             if count > 0:
-                self._write([self._next(began + (sent + i) / rate) for i in range(count)])
+                self._write([self._next() for _ in range(count)])
                 sent += count
             await asyncio.sleep(TICK_SECONDS)
         return await self._end(began, cpu)
@@ -129,7 +129,7 @@ class Asker(asyncio.Protocol):
         self._begin(question, good, float("inf"), again=True)
         self._last = self._asked + count
         self._write([self._next() for _ in range(min(count, in_flight))])
-        while self._due:
+        while self._sent:
             self._settled.clear()
             await asyncio.wait_for(self._settled.wait(), DRAIN_SECONDS)
         return await self._end(began, cpu)
@@ -138,7 +138,7 @@ class Asker(asyncio.Protocol):
         self._question, self._good, self._until, self._again = question, good, until, again
         self._answers = Answers()
         self._last = sys.maxsize
-        self._due.clear()
+        self._sent.clear()
 
     async def _end(self, began: float, cpu: float) -> Answers:
         ended, used = time.perf_counter(), time.process_time()
@@ -146,16 +146,16 @@ class Asker(asyncio.Protocol):
         answers = self._answers
         answers.done, answers.seconds, answers.cpu = len(answers.latencies), ended - began, used - cpu
         deadline = ended + DRAIN_SECONDS
-        while self._due and time.perf_counter() < deadline:
+        while self._sent and time.perf_counter() < deadline:
             await asyncio.sleep(TICK_SECONDS)
-        answers.unanswered = len(self._due)
+        answers.unanswered = len(self._sent)
         return answers
 
-    def _next(self, due: float = 0.0) -> bytes:
+    def _next(self) -> bytes:
         number = self._asked
         self._asked += 1
         subject, body = self._question(number)
-        self._due[number] = due or time.perf_counter()
+        self._sent[number] = time.perf_counter()
         inbox = f"{self._context.inbox_prefix}.bench.{number}"
         if not self._keyed:
             return f"PUB {subject} {inbox} {len(body)}\r\n".encode() + body + b"\r\n"
@@ -194,14 +194,14 @@ class Asker(asyncio.Protocol):
         self._write(more)
 
     def _take(self, number: int, body: bytes, now: float) -> None:
-        due = self._due.pop(number, None)
-        if due is None:
+        sent = self._sent.pop(number, None)
+        if sent is None:
             return
         if self._good in body:
-            self._answers.latencies.append(now - due)
+            self._answers.latencies.append(now - sent)
         else:
             self._fail(body)
-        if not self._due:
+        if not self._sent:
             self._settled.set()
 
     def _fail(self, what: bytes) -> None:

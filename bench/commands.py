@@ -8,8 +8,7 @@ committed with its receipt and only then answered. Two kinds: `user.create`, whi
 * throughput: 64 and 256 requests are in flight at any time, from one lean connection (`asker.py`; its own processor time is
   shown, to see that it is not the bottleneck);
 * alone: one at a time, `peer.register`;
-* at half load: half of the throughput of `peer.register` with 64 in flight, sent on time whether answers come or not; latencies count from
-  when a request was due.
+* at half load: half of the throughput of `peer.register` with 64 in flight, sent whether answers come or not.
 
 Ratio: over the rate of the same requests to an echo behind the same server and accounts.
 """
