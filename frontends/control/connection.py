@@ -6,7 +6,8 @@ Rule 3: what is sealed must be sent (the counter orders it), so no more is seale
         `SLICE`, and none while the transport holds `HIGH_WATER`.
 Rule 4: a request is a task; a stream that its client resets cancels it. Errors have constant texts.
 Rule 5: a connection that takes nothing for `STALL_SECONDS` although something waits is cut off, and so is one that
-        wants nothing for `IDLE_SECONDS`, or has a request on its way for `REQUEST_SECONDS`.
+        wants nothing for `IDLE_SECONDS` (a stranger, whose machine has no node: for `STRANGER_IDLE_SECONDS`), or has a
+        request on its way for `REQUEST_SECONDS`.
 Rule 6: what strangers may make us hold is bounded: `MAX_WAITING` octets of answers, `MAX_BODIES` of requests.
 """
 
@@ -41,6 +42,8 @@ HANDSHAKE_SECONDS: Final = 10.0
 STALL_SECONDS: Final = 30.0
 IDLE_SECONDS: Final = 300.0
 """Clients of 1.70 – 1.88 close a connection that was idle for one minute; later ones keep it."""
+STRANGER_IDLE_SECONDS: Final = 30.0
+"""A client that wants in asks at once, and is held while it waits for an approval."""
 HIGH_WATER: Final = 256 * 1024
 LOW_WATER: Final = 64 * 1024
 REQUEST_SECONDS: Final = 30.0
@@ -73,6 +76,8 @@ class Connection(asyncio.Protocol):
         self._request: h11.Request | None = None
         self._ignored = 0
         self._machine = MachineKey("")
+        self._stranger = False
+        """Whether the door counts this connection among the strangers."""
         self._reader: RecordReader | None = None
         self._writer: RecordWriter | None = None
         self._http2: Http2 | None = None
@@ -131,6 +136,7 @@ class Connection(asyncio.Protocol):
         if self._phase is not Phase.CLOSED:
             self._phase = step(self._phase, Saw.EOF)
         self._passed()
+        self._acquaint()
         self._door.leave(self)
         for task in self._tasks.values():
             task.cancel()
@@ -185,10 +191,14 @@ class Connection(asyncio.Protocol):
             raise RemoteProtocolError("the client spoke before its turn")
         ephemeral = PrivateKey(secrets.token_bytes(KEY_OCTETS))
         response, session = Responder(self._frontend.identity.key, ephemeral).respond(initiation)
+        self._machine = MachineKey(show(Kind.MACHINE, session.remote_static))
+        self._stranger = not self._is_known()
+        if self._stranger and not self._door.admit(self._address):
+            self._stranger = False  # not counted
+            raise RemoteProtocolError("too many strangers are here", status=503)
         self._phase = step(self._phase, Saw.INITIATION)
         self._passed()
         self._http1 = self._request = None
-        self._machine = MachineKey(show(Kind.MACHINE, session.remote_static))
         self._reader, self._writer = RecordReader(session.receive), RecordWriter(session.send)
         self._http2 = Http2(Role.SERVER, asyncio.get_running_loop().time())
         challenge = PrivateKey(secrets.token_bytes(KEY_OCTETS)).public
@@ -200,6 +210,16 @@ class Connection(asyncio.Protocol):
             self._deadline.cancel()
             self._deadline = None
             self._door.passed(self._address)
+
+    def _is_known(self) -> bool:
+        """Return whether the machine has a node; before there is a replica everybody's has."""
+        replica = self._frontend.replica
+        return not replica.loaded or replica.knows(self._machine)
+
+    def _acquaint(self) -> None:
+        if self._stranger:
+            self._stranger = False
+            self._door.known(self._address)
 
     # HTTP/2 inside Noise ----------------------------------------------------------------------------------------
 
@@ -320,13 +340,16 @@ class Connection(asyncio.Protocol):
         if any(now - began > REQUEST_SECONDS for _, began in self._asked.values()):
             self.abort()
             return
+        if self._stranger and self._is_known():
+            self._acquaint()
+        idle = STRANGER_IDLE_SECONDS if self._stranger else IDLE_SECONDS
         taken, since = self._seen
         left = 0 if self._transport is None else self._transport.get_write_buffer_size()
         waits = self._paused or any(stream.waits for stream in self._streams.values())
         busy = bool(self._tasks or self._streams or self._asked)
         if self._sent - left != taken or (busy and not waits):
             self._seen = (self._sent - left, now)
-        elif now - since > (STALL_SECONDS if waits else IDLE_SECONDS):
+        elif now - since > (STALL_SECONDS if waits else idle):
             self.abort()
 
     def _refuse(self, error: Exception) -> None:

@@ -1,7 +1,9 @@
-"""Who is inside, and how many are still at the threshold: strangers cost memory until their handshake is done.
+"""Who is inside, how many are at the threshold, and how many strangers have passed it.
 
-Rule 1: at most `PENDING` at a time, and `PENDING_PER_ADDRESS` from one address. Loopback is exempt from the latter: a
-        reverse proxy, or a test, brings everybody from there.
+Rule 1: at most `PENDING` shake hands at a time, and `PENDING_PER_ADDRESS` from one address.
+Rule 2: as many again may be inside whose machine has no node: a handshake costs a stranger nothing but a fresh key.
+Rule 3: loopback is exempt from what holds for one address: a reverse proxy, or a test, brings everybody from there.
+Rule 4: an IPv6 address counts as its /64: that is what one customer has.
 """
 
 import asyncio
@@ -12,6 +14,10 @@ from typing import Final, Protocol
 PENDING: Final = 2_000
 PENDING_PER_ADDRESS: Final = 100
 """Reference: reliability-security §4.5."""
+STRANGERS: Final = 2_000
+STRANGERS_PER_ADDRESS: Final = 100
+"""As at the threshold. Machines that wait for an approval are strangers, and a login queue holds 1,000 of them."""
+_PREFIX_V6: Final = 64
 
 
 class Guest(Protocol):
@@ -38,27 +44,28 @@ class Door:
         self.empty: Final = asyncio.Event()
         """Set while nobody is inside."""
         self.empty.set()
-        self._pending: Final[Counter[str]] = Counter()
-        self._total = 0
+        self._pending: Final = _Crowd(PENDING, PENDING_PER_ADDRESS)
+        self._strangers: Final = _Crowd(STRANGERS, STRANGERS_PER_ADDRESS)
 
     def enter(self, guest: Guest, address: str) -> bool:
         """Let a connection in; return False if there are too many at the threshold."""
-        if self._total >= PENDING:
+        if not self._pending.add(address):
             return False
-        if self._pending[address] >= PENDING_PER_ADDRESS and not _is_loopback(address):
-            return False
-        self._pending[address] += 1
-        self._total += 1
         self.guests.add(guest)
         self.empty.clear()
         return True
 
     def passed(self, address: str) -> None:
         """Take note that a connection has done its handshake, or will never do it."""
-        self._total -= 1
-        self._pending[address] -= 1
-        if not self._pending[address]:
-            del self._pending[address]
+        self._pending.remove(address)
+
+    def admit(self, address: str) -> bool:
+        """Let in a connection whose machine has no node; return False if there are too many of those."""
+        return self._strangers.add(address)
+
+    def known(self, address: str) -> None:
+        """Take note that an admitted connection's machine has a node now, or that the connection is gone."""
+        self._strangers.remove(address)
 
     def leave(self, guest: Guest) -> None:
         """Forget a connection."""
@@ -67,8 +74,43 @@ class Door:
             self.empty.set()
 
 
-def _is_loopback(address: str) -> bool:
+class _Crowd:
+    """So many in all, and so many from one place."""
+
+    def __init__(self, most: int, most_of_place: int) -> None:
+        self._most: Final = most
+        self._most_of_place: Final = most_of_place
+        self._places: Final[Counter[str]] = Counter()
+        self._total = 0
+
+    def add(self, address: str) -> bool:
+        """Count one more; return False if there is no room."""
+        place = place_of(address)
+        if self._total >= self._most or (place and self._places[place] >= self._most_of_place):
+            return False
+        self._places[place] += 1
+        self._total += 1
+        return True
+
+    def remove(self, address: str) -> None:
+        """Count one less."""
+        place = place_of(address)
+        self._total -= 1
+        self._places[place] -= 1
+        if not self._places[place]:
+            del self._places[place]
+
+
+def place_of(address: str) -> str:
+    """Return what an address counts as: itself, its /64, or nothing if it is exempt."""
     try:
-        return ipaddress.ip_address(address).is_loopback
+        found = ipaddress.ip_address(address)
     except ValueError:
-        return True  # a socket without addresses
+        return ""  # a socket without addresses
+    if isinstance(found, ipaddress.IPv6Address):
+        if found.ipv4_mapped is None:
+            if found.is_loopback:
+                return ""
+            return str(ipaddress.IPv6Network((int(found), _PREFIX_V6), strict=False))
+        found = found.ipv4_mapped
+    return "" if found.is_loopback else str(found)

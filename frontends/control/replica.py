@@ -7,6 +7,7 @@ Rule 3: soft facts are merged by `contracts.soft.newer`: any order, any number o
 Rule 4: a frontend that has lost its lease has no sessions: its facts read as offline until it is heard again.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
@@ -35,6 +36,8 @@ class Replica:
         self.position = Position(0)
         self._objects: dict[str, tuple[Position, NetmapObject]] = {}
         self._by_key: dict[NodeKey, NodeId] = {}
+        self._machines: Counter[MachineKey] = Counter()
+        """How many nodes each machine has."""
         self._facts: dict[NodeId, SoftFact] = {}
         self._lapsed: dict[str, Millis] = {}
 
@@ -61,6 +64,7 @@ class Replica:
             kept = {node.id for node in self.nodes() if before.get(node.id) == node.machine_key}
             self._facts = {number: fact for number, fact in self._facts.items() if number in kept}
         self._by_key = {node.node_key: node.id for node in self.nodes()}
+        self._machines = Counter(node.machine_key for node in self.nodes())
         self.epoch, self.position = snapshot.epoch, snapshot.position
         return touched
 
@@ -81,6 +85,9 @@ class Replica:
             node = held[1]
             if self._by_key.get(node.node_key) == node.id:
                 del self._by_key[node.node_key]
+            self._machines[node.machine_key] -= 1
+            if not self._machines[node.machine_key]:
+                del self._machines[node.machine_key]
         if change.value is None:
             if held is not None and isinstance(held[1], NodeObject):
                 self._facts.pop(held[1].id, None)  # ids are never used again
@@ -88,6 +95,7 @@ class Replica:
         self._objects[change.key] = (change.at, change.value)
         if isinstance(change.value, NodeObject):
             self._by_key[change.value.node_key] = change.value.id
+            self._machines[change.value.machine_key] += 1
 
     def get(self, key: str) -> NetmapObject | None:
         """Return the object under a key."""
@@ -111,6 +119,10 @@ class Replica:
         number = self._by_key.get(key)
         node = None if number is None else self.node(number)
         return node if node is not None and node.machine_key == machine else None
+
+    def knows(self, machine: MachineKey) -> bool:
+        """Return whether the machine has a node, whatever its key is worth."""
+        return machine in self._machines
 
     # Soft state ------------------------------------------------------------------------------------------------
 

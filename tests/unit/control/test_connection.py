@@ -14,17 +14,27 @@ from engine.adapters.bus.memory import Hub, MemoryBus
 from engine.adapters.clock import SystemClock
 from engine.adapters.ids import RandomIds
 from engine.contracts import subjects
-from engine.domain.values import TailnetName
+from engine.contracts.netmap import Change, Snapshot
+from engine.domain.values import Epoch, Position, TailnetName
 from engine.ports import Answer, Endpoint, Message
-from frontends.control.connection import MAX_WAITING, REQUEST_SECONDS, STALL_SECONDS, Connection
+from frontends.control.connection import (
+    IDLE_SECONDS,
+    MAX_WAITING,
+    REQUEST_SECONDS,
+    STALL_SECONDS,
+    STRANGER_IDLE_SECONDS,
+    Connection,
+)
 from frontends.control.door import Door
 from frontends.control.frontend import Frontend, Identity
 from frontends.wire.budget import MAX_BODIES
 from frontends.wire.early import EarlyReader
 from frontends.wire.frames import RecordReader, RecordWriter, split_response
 from frontends.wire.http2 import Http2, Role
+from frontends.wire.keytext import Kind, show
 from frontends.wire.noise import Initiator, PrivateKey
 from frontends.wire.upgrade import HANDSHAKE_HEADER, PROTOCOL
+from tests.unit.control.test_session import node
 
 TAILNET = TailnetName("default")
 SERVER = PrivateKey(b"\1" * 32)
@@ -65,14 +75,17 @@ class Socket(asyncio.Transport):
 class Stranger:
     """A client whose machine nobody knows, after its handshake."""
 
-    def __init__(self) -> None:
+    def __init__(self, door: Door | None = None, socket: Socket | None = None) -> None:
         self.hub = Hub()
         identity = Identity(TAILNET, "f1", "http://127.0.0.1:8080", SERVER)
         clock = SystemClock()
         frontend = Frontend(identity, MemoryBus(self.hub), clock, RandomIds(clock))
-        self.socket = Socket()
+        self.replica = frontend.replica
+        self.replica.load(Snapshot(epoch=Epoch("e1"), position=Position(0), objects=()))
+        self.key = PrivateKey(os.urandom(32))
+        self.socket = socket or Socket()
         self.tasks: list[asyncio.Task[None]] = []
-        self.connection = Connection(frontend, Door(), self._spawn)
+        self.connection = Connection(frontend, door or Door(), self._spawn)
         self.connection.connection_made(self.socket)
         self._http2 = Http2(Role.CLIENT, 0.0)
         self._early = EarlyReader()
@@ -85,7 +98,7 @@ class Stranger:
         return task
 
     def _shake_hands(self) -> tuple[RecordWriter, RecordReader]:
-        initiator = Initiator(PrivateKey(os.urandom(32)), PrivateKey(os.urandom(32)), SERVER.public, 130)
+        initiator = Initiator(self.key, PrivateKey(os.urandom(32)), SERVER.public, 130)
         head = (
             f"POST /ts2021 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: upgrade\r\nUpgrade: {PROTOCOL}\r\n"
             f"{HANDSHAKE_HEADER}: {base64.b64encode(initiator.initiation).decode()}\r\n\r\n"
@@ -96,6 +109,12 @@ class Stranger:
         self.socket.written[:] = parts[1]
         session = initiator.finish(parts[0])
         return RecordWriter(session.send), RecordReader(session.receive)
+
+    def join(self) -> None:
+        """Become a node of the tailnet."""
+        value = msgspec.structs.replace(node(1, "u1"), machine_key=show(Kind.MACHINE, self.key.public))
+        change = Change(key="node/1", at=Position(1), value=value)
+        self.replica.load(Snapshot(epoch=Epoch("e1"), position=Position(1), objects=(change,)))
 
     def ask(self, path: str, body: bytes = b"") -> None:
         self._http2.send_request("POST", path, body)
@@ -147,6 +166,43 @@ async def test_who_asks_and_never_reads_is_cut_off(stranger: Stranger) -> None:
     stranger.ask("/nowhere")
     await settle()
     assert not stranger.socket.open
+
+
+async def test_a_stranger_that_wants_nothing_is_cut_off_soon(stranger: Stranger) -> None:
+    now = asyncio.get_running_loop().time()
+    stranger.connection.sweep(now)
+    stranger.connection.sweep(now + STRANGER_IDLE_SECONDS - 1)
+    assert stranger.socket.open
+    stranger.connection.sweep(now + STRANGER_IDLE_SECONDS + 1)
+    assert not stranger.socket.open
+
+
+async def test_a_stranger_that_gets_a_node_is_none_any_more(stranger: Stranger) -> None:
+    stranger.join()
+    now = asyncio.get_running_loop().time()
+    stranger.connection.sweep(now)
+    stranger.connection.sweep(now + STRANGER_IDLE_SECONDS + 1)
+    assert stranger.socket.open
+    stranger.connection.sweep(now + IDLE_SECONDS + 1)
+    assert not stranger.socket.open
+
+
+async def test_strangers_have_places_and_give_them_back() -> None:
+    door, address = Door(), "192.0.2.1"
+    joined, gone = Stranger(door), Stranger(door)
+    while door.admit(address):
+        pass
+    socket = Socket()
+    with pytest.raises(AssertionError):  # there is no Noise response
+        Stranger(door, socket)
+    assert socket.written.startswith(b"HTTP/1.1 503 ")
+    assert not socket.open
+    joined.join()
+    joined.connection.sweep(asyncio.get_running_loop().time())
+    assert (door.admit(address), door.admit(address)) == (True, False)
+    await gone.close()
+    await joined.close()
+    assert (door.admit(address), door.admit(address)) == (True, False)
 
 
 async def test_asking_for_more_is_no_sign_of_taking_anything(stranger: Stranger) -> None:

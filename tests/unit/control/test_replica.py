@@ -90,8 +90,10 @@ def test_a_node_is_bound_by_its_current_key_and_its_machine() -> None:
     replica.receive(Delta(epoch=EPOCH, prev=Position(5), cur=Position(6), changes=(change(6, value),)))
     assert replica.bound(old, machine) is None
     assert replica.bound(fresh, machine) is not None
+    assert replica.knows(machine)
     replica.receive(Delta(epoch=EPOCH, prev=Position(6), cur=Position(7), changes=(change(7, None),)))
     assert replica.bound(fresh, machine) is None
+    assert not replica.knows(machine)
 
 
 def test_facts_end_the_same_in_any_order() -> None:
