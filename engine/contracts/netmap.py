@@ -1,6 +1,8 @@
 """Netmap objects, and how their changes travel from projections to frontends.
 
-A node's netmap is `self + objects(class) + extras`: a recipe over shared objects, never a blob for each node.
+A node's netmap is `self + objects(class) + extras`: a recipe over shared objects, never a blob for each node. A class
+says whom it sees and who may reach it by naming sets of classes, never by listing classes: a class that comes or goes
+changes itself and the sets that it is in, and no other class (docs/adr/0003).
 
 Rule 1: an object is a whole value under a key; a change is an upsert or a removal of one key at one position.
 Rule 2: a delta says from where to where: `(epoch, prev, cur]`. Its changes hold the objects as they are at `cur`,
@@ -84,13 +86,21 @@ class UserObject(msgspec.Struct, frozen=True, kw_only=True, tag="user", omit_def
 class FilterRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One rule of a packet filter, before it takes a form that a client's capver understands.
 
-    `source_classes` are the classes whose nodes may send; `ports` are (first, last); protocols empty means
+    `source_sets` are the sets whose classes' nodes may send; `ports` are (first, last); protocols empty means
     TCP, UDP and ICMP. Destinations are the viewer itself until routes come.
     """
 
-    source_classes: tuple[str, ...]
+    source_sets: tuple[str, ...]
     ports: tuple[tuple[int, int], ...] = ((0, 65_535),)
     protocols: tuple[int, ...] = ()
+
+
+class ClassSetObject(msgspec.Struct, frozen=True, kw_only=True, tag="set", omit_defaults=True):
+    """Classes that a policy speaks of together, under a name that stays the same while classes come and go."""
+
+    id: str
+    classes: tuple[str, ...]
+    """Sorted."""
 
 
 class ClassObject(msgspec.Struct, frozen=True, kw_only=True, tag="class", omit_defaults=True):
@@ -98,7 +108,7 @@ class ClassObject(msgspec.Struct, frozen=True, kw_only=True, tag="class", omit_d
 
     id: str
     sees: tuple[str, ...]
-    """The classes whose nodes are peers of this class's nodes, sorted."""
+    """The sets whose classes' nodes are peers of this class's nodes, sorted."""
     rules: tuple[FilterRule, ...] = ()
 
 
@@ -124,7 +134,15 @@ class TailnetObject(msgspec.Struct, frozen=True, kw_only=True, tag="tailnet", om
     derp_map: msgspec.Raw
 
 
-NetmapObject = NodeObject | WireGuardPeerObject | UserObject | ClassObject | ExtrasObject | TailnetObject
+NetmapObject = (
+    NodeObject
+    | WireGuardPeerObject
+    | UserObject
+    | ClassSetObject
+    | ClassObject
+    | ExtrasObject
+    | TailnetObject
+)
 TAILNET_KEY: Final = "tailnet"
 MAX_DELTA: Final = 512 * 1024
 """Octets: half of a NATS server's default max_payload (1 MiB)."""
@@ -133,7 +151,7 @@ BOOKMARK_SECONDS: Final = 1.0
 
 
 def key_of(value: NetmapObject) -> str:
-    """Return the key under which an object is held: `node/7`, `peer/100000001`, `class/u1`, and so on."""
+    """Return the key under which an object is held: `node/7`, `class/u1`, `set/all`, and so on."""
     match value:
         case NodeObject(id=number):
             return f"node/{number}"
@@ -141,6 +159,8 @@ def key_of(value: NetmapObject) -> str:
             return f"peer/{number}"
         case UserObject(id=number):
             return f"user/{number}"
+        case ClassSetObject(id=name):
+            return f"set/{name}"
         case ClassObject(id=name):
             return f"class/{name}"
         case ExtrasObject(node=number):

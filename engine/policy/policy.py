@@ -1,8 +1,12 @@
 """What a policy is: from the identities of classes to what each class sees and who may reach it.
 
 Rule 1: a policy speaks of classes, never of nodes: a node that joins a class changes nothing here.
-Rule 2: `relate` is a function of the identities alone, whatever their order; every id that it names is one of them.
-Rule 3: the relation of sight need not be symmetric; whoever asks for symmetry asks the policy, not the fold.
+Rule 2: `relate` is a function of the identities alone, whatever their order. Every class that it names is one of them,
+        every set that it names is one that it gives.
+Rule 3: standings name sets, never classes, and a set's id is stable: it stands for a place in the policy (everybody,
+        one rule's sources). So a class that comes or goes changes the sets that it is in, and no other's standing.
+Rule 4: a set's id is seen by whoever sees a node of the set: it says nothing that they may not know.
+Rule 5: the relation of sight need not be symmetric; whoever asks for symmetry asks the policy, not the fold.
 """
 
 from collections.abc import Mapping
@@ -27,7 +31,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """Members of these classes may send to these ports; protocols empty means TCP, UDP and ICMP."""
+    """Nodes of the classes in these sets may send to these ports; protocols empty means TCP, UDP and ICMP."""
 
     sources: tuple[str, ...]
     ports: tuple[tuple[int, int], ...] = ALL_PORTS
@@ -35,15 +39,22 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """What a policy says of one class: the classes that it sees, sorted, and the rules for reaching it."""
+    """What a policy says of one class: the sets that it sees, sorted, and the rules for reaching it."""
 
     sees: tuple[str, ...]
     rules: tuple[Rule, ...] = ()
 
 
+class Relations(msgspec.Struct, frozen=True, kw_only=True):
+    """What a policy says of some classes: its sets, each sorted, and the standing of every class, all by id."""
+
+    sets: Mapping[str, tuple[str, ...]]
+    standings: Mapping[str, Standing]
+
+
 class Policy(Protocol):
     """A compiled policy."""
 
-    def relate(self, identities: Mapping[str, Identity]) -> Mapping[str, Standing]:
-        """Return the standing of every class, by its id."""
+    def relate(self, identities: Mapping[str, Identity]) -> Relations:
+        """Return the sets and standings of these classes."""
         ...

@@ -9,6 +9,7 @@ profiles.py     users as clients see them; the two synthetic ones
 common.py       what holds for every node: names, resolvers, DERP map
 render.py       objects to tailcfg.Node, and patches
 difference.py   how the nodes of a scope differ between two versions
+scope.py        which classes a viewer sees, and which sets a class is in
 view.py         who sees what: standings
 peerlist.py     first lists of peers, in shared compressed pieces
 session.py      one map session: what was told, what is to be told

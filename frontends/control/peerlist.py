@@ -12,7 +12,8 @@ from typing import Final
 
 from engine.domain.values import NodeId
 from frontends.control.journal import Step
-from frontends.control.view import Scope, View
+from frontends.control.scope import Scope
+from frontends.control.view import View
 
 BLOCK: Final = 64
 """Ids in a block: 64–100 peers compress as well as all together (python-stack §3)."""

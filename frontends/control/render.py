@@ -8,6 +8,7 @@ Rule 3: below a capability version that can jail or translate, a WireGuard-only 
 """
 
 import ipaddress
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -16,7 +17,7 @@ from engine.contracts.netmap import ConnectionExtra, NodeObject, WireGuardPeerOb
 from engine.contracts.soft import SoftFact
 from engine.domain.values import Millis, UserId
 from frontends.control.profiles import TAGGED, WIREGUARD
-from frontends.control.rules import class_capability
+from frontends.control.rules import set_capability
 from frontends.wire import capver, timetext
 from frontends.wire.codec import fragment
 from frontends.wire.keytext import ZERO_TEXT, Kind
@@ -78,8 +79,11 @@ def self_node(node: NodeObject, base: str) -> Node:
     )
 
 
-def peer_node(node: NodeObject, fact: SoftFact | None, base: str) -> Node:
-    """Return the node as everybody else gets it who may see it."""
+def peer_node(node: NodeObject, fact: SoftFact | None, base: str, sets: Iterable[str]) -> Node:
+    """Return the node as everybody else gets it who may see it.
+
+    `sets` are the sets that its class is in: filters name them as sources, and an expired node is no source.
+    """
     online = fact is not None and fact.online
     known = fact or SoftFact(node=node.id, origin="", generation=0, sequence=0)
     return Node(
@@ -103,7 +107,7 @@ def peer_node(node: NodeObject, fact: SoftFact | None, base: str) -> Node:
         online=online,
         last_seen=None if online else timetext.show_or_leave_out(known.last_seen),
         machine_authorized=True,
-        cap_map={} if node.expired else {class_capability(node.class_id): None},
+        cap_map={} if node.expired else {set_capability(name): None for name in sets},
     )
 
 

@@ -1,11 +1,12 @@
 """Packet filters: a class's rules, in the form that a client's capability version understands.
 
-    capver ≥ 109   "SrcIPs": ["cap:netmap.internal/class/u3"]        the names stand in the peers' CapMap
-    below          "SrcIPs": ["100.64.0.3/32", …]                    the addresses of the classes' nodes
+    capver ≥ 109   "SrcIPs": ["cap:netmap.internal/set/all"]         the names stand in the peers' CapMap
+    below          "SrcIPs": ["100.64.0.3/32", …]                    the addresses of the nodes of the sets' classes
 
 Rule 1: a source is never `*` and never the address of a WireGuard-only peer: behind one with default routes anybody
         may use any address that no other visible node has (wireguard-only-peers §0.10).
-Rule 2: the names stand in the CapMap of nodes only, so a WireGuard-only peer matches none.
+Rule 2: the names stand in the CapMap of nodes only, so a WireGuard-only peer matches none. They are those of sets:
+        a filter does not change when classes or their nodes come and go.
 Rule 3: the destinations are the viewer's own addresses: a client counts routes that it merely offers as its own.
 Rule 4: the filter is a named one, always sent whole; without rules it is empty, and lets nothing in.
 """
@@ -22,7 +23,7 @@ from frontends.wire.tailcfg.filter import NetPortRange, PortRange
 from frontends.wire.tailcfg.node import Node
 
 FILTER: Final = "netmap"
-_CLASS: Final = "netmap.internal/class/"
+_SET: Final = "netmap.internal/set/"
 
 
 class _Rule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="pascal"):
@@ -33,9 +34,9 @@ class _Rule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, renam
     ip_proto: tuple[int, ...] | None = msgspec.field(default=None, name="IPProto")
 
 
-def class_capability(class_id: str) -> str:
-    """Return the capability that a class's nodes carry in their viewers' netmaps."""
-    return f"{_CLASS}{class_id}"
+def set_capability(name: str) -> str:
+    """Return the capability that the nodes of a set's classes carry in their viewers' netmaps."""
+    return f"{_SET}{name}"
 
 
 def by_name(rules: Sequence[FilterRule], node: NodeObject) -> bytes:
@@ -44,15 +45,15 @@ def by_name(rules: Sequence[FilterRule], node: NodeObject) -> bytes:
 
 
 @lru_cache(maxsize=256)
-def _names(classes: tuple[str, ...]) -> bytes:
-    """Return the classes as a JSON list of sources; most rules of a tailnet name the same ones."""
-    return encode([f"cap:{class_capability(name)}" for name in classes])
+def _names(sets: tuple[str, ...]) -> bytes:
+    """Return the sets as a JSON list of sources; most rules of a tailnet name the same ones."""
+    return encode([f"cap:{set_capability(name)}" for name in sets])
 
 
 def by_address(
     rules: Sequence[FilterRule], node: NodeObject, addresses: Callable[[tuple[str, ...]], bytes]
 ) -> bytes:
-    """Return the value of `PacketFilters` for older clients; `addresses` gives the JSON list of some classes."""
+    """Return the value of `PacketFilters` for older clients; `addresses` gives the JSON list of some sets."""
     return _filters(rules, node, addresses)
 
 
@@ -66,7 +67,7 @@ def _filters(
 ) -> bytes:
     wire = tuple(
         _Rule(
-            src_ips=msgspec.Raw(sources(rule.source_classes)),
+            src_ips=msgspec.Raw(sources(rule.source_sets)),
             dst_ports=tuple(
                 NetPortRange(ip=address, ports=PortRange(first, last))
                 for address in (node.ipv4, node.ipv6)

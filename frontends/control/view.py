@@ -1,10 +1,12 @@
 """The replica as viewers may see it: which nodes, in what words, and what differs between two moments; pure.
 
-    netmap(node) = self + the nodes whose class its class sees, without itself + its WireGuard-only peers
+    netmap(node) = self + the nodes of the classes in the sets that its class sees, without itself
+                 + its WireGuard-only peers
 
 Rule 1: a `Standing` is all that a node is entitled to at one version, by reference to what others share. What a
         client has to be told is the difference of two standings (`between`), never a list of events.
-Rule 2: a node's fragment is the same for all who see it and encoded once per change; a class only chooses.
+Rule 2: a node's fragment is the same for all who see it and encoded once per change; a class only chooses. It names the
+        sets that the node's class is in, so it changes when its class moves between sets, and no other node's does.
 Rule 3: a node whose key has expired stands alone: it is told that, and nothing of anybody else.
 Rule 4: a WireGuard-only peer is reached through the viewer's own extras object and in no other way.
 """
@@ -12,7 +14,6 @@ Rule 4: a WireGuard-only peer is reached through the viewer's own extras object 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
-from weakref import WeakValueDictionary
 
 from engine.contracts.netmap import (
     TAILNET_KEY,
@@ -32,19 +33,11 @@ from frontends.control.journal import Journal, Shown, Step
 from frontends.control.profiles import TAGGED, WIREGUARD, encode_profile
 from frontends.control.render import peer_node, self_node, user_of, wireguard_node
 from frontends.control.replica import Replica, Touched
+from frontends.control.scope import Scope, Sets
 from frontends.wire import capver
 
 _GATES: Final = (capver.WIREGUARD_ONLY, capver.JAILED, capver.MASQUERADE_V6, capver.FILTER_BY_CAP)
 """Capability versions between which a standing reads differently."""
-
-
-class Scope:
-    """The classes whose nodes somebody sees; equal scopes are one object."""
-
-    __slots__ = ("__weakref__", "classes")
-
-    def __init__(self, classes: frozenset[str]) -> None:
-        self.classes: Final = classes
 
 
 class Standing(NamedTuple):
@@ -85,9 +78,7 @@ class View:
         self._replica: Final = replica
         self._common: Common | None = None
         self._base = ""
-        self._alone: Final = Scope(frozenset())
-        self._scopes: Final[WeakValueDictionary[frozenset[str], Scope]] = WeakValueDictionary()
-        self._scope_of: Final[dict[str, Scope]] = {}
+        self._sets: Final = Sets(replica)
         self._own: Final[dict[NodeId, dict[int, _Own]]] = {}
         self._wearers: Final[dict[str, set[NodeId]]] = {}
         """For each WireGuard-only peer's key, the nodes that were rendered with it."""
@@ -108,10 +99,11 @@ class View:
         numbers = {NodeId(int(key[5:])) for key in touched if key.startswith("node/")}
         if TAILNET_KEY in touched:
             numbers |= self._on_tailnet()
+        self._forget_own(touched, numbers)
+        numbers |= self._on_sets(touched)
         steps = [step for number in numbers if (step := self._step(number)) is not None]
         self.journal.add(steps)
         self._differences.clear()
-        self._forget_own(touched, numbers)
         for key in touched:
             if key.startswith("user/"):
                 self._on_user(UserId(int(key[5:])))
@@ -135,6 +127,12 @@ class View:
         self._base = base
         return {node.id for node in self._replica.nodes()}
 
+    def _on_sets(self, touched: Touched) -> set[NodeId]:
+        moved = self._sets.update(touched)
+        if moved:
+            self._outdate_sources()
+        return {number for name in moved for number in self.members.get(name, {})}
+
     def _on_user(self, number: UserId) -> None:
         value = self._replica.get(f"user/{number}")
         if isinstance(value, UserObject):
@@ -146,7 +144,8 @@ class View:
         before, node = self.shown.get(number), self._replica.node(number)
         if node is None:
             return None if before is None else Step(number, before, None)
-        fragment = Fragment(peer_node(node, self._replica.fact(number), self._base))
+        sets = self._sets.of(node.class_id)
+        fragment = Fragment(peer_node(node, self._replica.fact(number), self._base, sets))
         if before is not None and before.class_id == node.class_id and before.fragment.data == fragment.data:
             return None
         return Step(number, before, Shown(node.class_id, fragment))
@@ -164,17 +163,18 @@ class View:
             self.members.setdefault(after.class_id, {})[step.node] = after.fragment
             self.shown[step.node] = after
         if _sources_of(before) != _sources_of(after):
-            self._membership += 1
-            self._sources.clear()
+            self._outdate_sources()
+
+    def _outdate_sources(self) -> None:
+        self._membership += 1
+        self._sources.clear()
 
     def _forget_own(self, touched: Touched, numbers: Iterable[NodeId]) -> None:
         stale = set(numbers)
-        classes = {key[6:] for key in touched if key.startswith("class/")}
-        for name in classes:
-            self._scope_of.pop(name, None)
-            stale |= self.members.get(name, {}).keys()
         for key in touched:
-            if key.startswith("extras/"):
+            if key.startswith("class/"):
+                stale |= self.members.get(key[6:], {}).keys()
+            elif key.startswith("extras/"):
                 stale.add(NodeId(int(key[7:])))
             elif key.startswith("peer/"):
                 stale |= self._wearers.pop(key, set())
@@ -205,15 +205,8 @@ class View:
         )
 
     def _scope(self, node: NodeObject) -> Scope:
-        if node.expired:
-            return self._alone
-        scope = self._scope_of.get(node.class_id)
-        if scope is None:
-            value = self._replica.get(f"class/{node.class_id}")
-            classes = frozenset(value.sees if isinstance(value, ClassObject) else ())
-            scope = self._scopes.get(classes) or Scope(classes)
-            self._scopes[classes] = self._scope_of[node.class_id] = scope
-        return scope
+        own = None if node.expired else self._replica.get(f"class/{node.class_id}")
+        return self._sets.scope(own.sees if isinstance(own, ClassObject) else ())
 
     def _own_of(self, node: NodeObject, version: int) -> _Own:
         named = version >= capver.FILTER_BY_CAP
@@ -247,12 +240,13 @@ class View:
             if rendered is not None:
                 yield Fragment(rendered)
 
-    def _addresses(self, classes: tuple[str, ...]) -> bytes:
-        """Return the addresses of these classes' nodes as a JSON list."""
-        found = self._sources.get(classes)
+    def _addresses(self, sets: tuple[str, ...]) -> bytes:
+        """Return the addresses of the nodes of these sets' classes as a JSON list."""
+        found = self._sources.get(sets)
         if found is None:
+            classes = self._sets.classes(sets)
             nodes = {n: f.node for name in classes for n, f in self.members.get(name, {}).items()}
-            found = self._sources[classes] = rules.address_list(nodes[n] for n in sorted(nodes))
+            found = self._sources[sets] = rules.address_list(nodes[n] for n in sorted(nodes))
         return found
 
     # Differences -----------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 Rule 1: pure: time enters only as what the record says; no clock, no randomness, no I/O (P5).
 Rule 2: a record that changes no object (a receipt, a pre-auth key) still moves the position.
 Rule 3: the cost is that of the change: a join in a known class touches one node; a class that comes or goes touches
-        the classes; a connection touches one node's extras; nothing touches all nodes.
+        itself and the sets that it is in; a connection touches one node's extras; nothing touches all nodes.
 Rule 4: a WireGuard-only peer is held from its registration on, but only extras lead to it.
 Rule 5: an expired node stays, marked; a deleted one is gone with its extras.
 """

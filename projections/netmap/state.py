@@ -1,16 +1,17 @@
-"""What the fold holds: the tailnet, the classes with their members, and the netmap objects by key.
+"""What the fold holds: the tailnet, the classes with their members, their sets, and the netmap objects by key.
 
 Rule 1: only `fold` writes here; everybody else reads.
 Rule 2: `snapshot_of` is canonical: the same prefix of a log gives the same bytes on every host (P1).
 Rule 3: an object stands under its key with the last position that changed it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from engine.contracts.netmap import (
     TAILNET_KEY,
     Change,
     ClassObject,
+    ClassSetObject,
     ExtrasObject,
     NetmapObject,
     NodeObject,
@@ -43,6 +44,8 @@ class NetmapState:
         """The classes that have members, by id."""
         self.members: dict[str, int] = {}
         """How many nodes a class has; a class without members does not exist."""
+        self.sets: frozenset[str] = frozenset()
+        """The sets of classes that the policy gave last, by id."""
 
     def put(self, value: NetmapObject) -> Change | None:
         """Hold the object at the present position; return the change, None when nothing differs."""
@@ -79,6 +82,13 @@ class NetmapState:
         """Return a class's object."""
         value = self._value(f"class/{identity}")
         return value if isinstance(value, ClassObject) else None
+
+    def classes_in(self, sets: Iterable[str]) -> frozenset[str]:
+        """Return the classes that are in any of these sets; a set that is not held has none."""
+        held = (self._value(f"set/{name}") for name in sets)
+        return frozenset(
+            name for value in held if isinstance(value, ClassSetObject) for name in value.classes
+        )
 
     def extras(self, number: NodeId) -> ExtrasObject:
         """Return what is a node's own; without connections it is empty."""

@@ -1,14 +1,15 @@
 """One node's netmap, put together for operators, for history and for tests; clients get theirs from frontends.
 
-Rule 1: it is what the recipe says: self + the nodes of the classes that its class sees + its own extras.
+Rule 1: it is what the recipe says: self + the nodes of the classes in the sets that its class sees + its own extras.
 Rule 2: it is canonical: peers by id, rules in the policy's order, the same fields always.
 Rule 3: expired peers are in it, marked; what clients are told of them is the frontend's matter.
+Rule 4: an expired node stands alone: it has its own self node, and no peers, no WireGuard-only peers, no rules.
+Rule 5: rules name the classes that are in their sets now: an operator asks who may send, not what a policy calls them.
 """
 
 import msgspec
 
 from engine.contracts.netmap import (
-    ClassObject,
     ConnectionExtra,
     FilterRule,
     NodeObject,
@@ -88,8 +89,8 @@ def view(state: NetmapState, number: NodeId) -> NodeNetmap | None:
     settings = state.settings()
     if node is None or settings is None:
         return None
-    own = state.class_of(node.class_id) or ClassObject(id=node.class_id, sees=())
-    seen = frozenset(own.sees)
+    own = None if node.expired else state.class_of(node.class_id)
+    seen = state.classes_in(own.sees if own is not None else ())
     domain = settings.base_domain
     return NodeNetmap(
         position=state.position,
@@ -100,8 +101,8 @@ def view(state: NetmapState, number: NodeId) -> NodeNetmap | None:
             for other in state.nodes()
             if other.id != number and other.class_id in seen
         ),
-        wireguard_only_peers=_extras(state, number, domain),
-        rules=tuple(_rule(rule) for rule in own.rules),
+        wireguard_only_peers=() if node.expired else _extras(state, number, domain),
+        rules=tuple(_rule(state, rule) for rule in own.rules) if own is not None else (),
         base_domain=domain,
         derp=settings.derp_map,
     )
@@ -155,5 +156,6 @@ def _peer(peer: WireGuardPeerObject, extra: ConnectionExtra, domain: str) -> Wir
     )
 
 
-def _rule(rule: FilterRule) -> RuleView:
-    return RuleView(source_classes=rule.source_classes, ports=rule.ports, protocols=rule.protocols)
+def _rule(state: NetmapState, rule: FilterRule) -> RuleView:
+    classes = tuple(sorted(state.classes_in(rule.source_sets)))
+    return RuleView(source_classes=classes, ports=rule.ports, protocols=rule.protocols)

@@ -5,7 +5,9 @@ Written from the rules' text, and from no code of the engine but the events:
 1. A node is in the tailnet from its registration until its deletion; expiry does not end that.
 2. Without a policy every node in the tailnet is a peer of every other, never of itself.
 3. A WireGuard-only peer exists from its registration until its removal; whoever is connected sees it, nobody else.
-4. A connection lasts from when it is added until it is removed, or its node is deleted; its masquerade addresses
+4. Without a policy every node in the tailnet whose key has not ended may send to every other.
+5. A node whose key somebody ended is told its own self node and nothing else, until it has a key again.
+6. A connection lasts from when it is added until it is removed, or its node is deleted; its masquerade addresses
    are those that were said last.
 """
 
@@ -29,10 +31,14 @@ from engine.domain.events import (
 
 @dataclass
 class Entitlement:
-    """What one node may know: its peers by id with their present node keys and expiry, and WireGuard-only peers with masquerade."""
+    """What one node may know: its peers by id with their present node keys and expiry, and WireGuard-only peers with masquerade.
+
+    `senders` are the nodes that may send to it.
+    """
 
     peers: dict[int, tuple[str, bool]] = field(default_factory=dict)
     wireguard: dict[int, tuple[str, str]] = field(default_factory=dict)
+    senders: set[int] = field(default_factory=set)
 
 
 def members(events: Iterable[Event]) -> set[int]:
@@ -83,8 +89,11 @@ def entitlement(events: Iterable[Event], node: int) -> Entitlement | None:
     present = members(told)
     if node not in present:
         return None
+    if key_and_expiry(told, node)[1]:
+        return Entitlement()
     peers = {other: key_and_expiry(told, other) for other in present if other != node}
-    return Entitlement(peers=peers, wireguard=connections(told, node))
+    senders = {other for other, (_, ended) in peers.items() if not ended}
+    return Entitlement(peers=peers, wireguard=connections(told, node), senders=senders)
 
 
 def entitlements(events: Iterable[Event]) -> dict[int, Entitlement]:

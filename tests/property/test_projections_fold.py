@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given, settings
 
 from engine.contracts.chunks import encode
-from engine.contracts.netmap import Change, ExtrasObject, WireGuardPeerObject, key_of
+from engine.contracts.netmap import Change, ClassSetObject, ExtrasObject, WireGuardPeerObject, key_of
 from engine.domain.events import ConnectionRemoved, NodeDeleted
 from engine.domain.values import NodeId
 from engine.ports import Recorded
 from projections.netmap.diff import diff
 from projections.netmap.fold import fold
 from projections.netmap.state import NetmapState, snapshot_of
-from projections.netmap.view import view
+from projections.netmap.view import NodeNetmap, view
 from tests.kit.histories import Step, history, steps
 from tests.kit.oracle import Entitlement, entitlements
 
@@ -47,8 +47,16 @@ def seen(state: NetmapState) -> dict[int, Entitlement]:
         found[int(node.id)] = Entitlement(
             peers={peer.id: (peer.node_key, peer.expired) for peer in netmap.peers},
             wireguard={p.id: (p.ipv4_masq_addr, p.ipv6_masq_addr) for p in netmap.wireguard_only_peers},
+            senders=senders(state, netmap),
         )
     return found
+
+
+def senders(state: NetmapState, netmap: NodeNetmap) -> set[int]:
+    """Who may send to the node by its rules."""
+    classes = {name for rule in netmap.rules for name in rule.source_classes}
+    others = (node for node in state.nodes() if node.id != netmap.self_node.id and not node.expired)
+    return {int(node.id) for node in others if node.class_id in classes}
 
 
 def follow(log: Sequence[Recorded], by: Fold = fold) -> None:
@@ -85,6 +93,7 @@ def test_any_prefix_rebuilt_from_nothing_is_the_same_state(course: list[Step]) -
         rebuilt = folded(log[:number])
         assert canonical(rebuilt) == canonical(state)
         assert rebuilt.members == state.members
+        assert rebuilt.sets == state.sets
         assert rebuilt.tailnet == state.tailnet
 
 
@@ -105,6 +114,18 @@ def forgets_the_extras_of_the_deleted(state: NetmapState, record: Recorded) -> t
 
 def hides_a_change(state: NetmapState, record: Recorded) -> tuple[Change, ...]:
     return tuple(change for change in fold(state, record) if not isinstance(change.value, ExtrasObject))
+
+
+def hides_the_sets(state: NetmapState, record: Recorded) -> tuple[Change, ...]:
+    return tuple(change for change in fold(state, record) if not isinstance(change.value, ClassSetObject))
+
+
+def keeps_the_first_sets(state: NetmapState, record: Recorded) -> tuple[Change, ...]:
+    held = dict(state.objects)
+    changes = fold(state, record)
+    late = [change.key for change in changes if change.key.startswith("set/") and change.key in held]
+    state.objects.update({key: held[key] for key in late})
+    return tuple(change for change in changes if change.key not in late)
 
 
 def shows_peers_to_everybody(state: NetmapState, record: Recorded) -> tuple[Change, ...]:
@@ -134,10 +155,23 @@ COURSE: list[Step] = [
     ("connect", 1, 0),
     ("disconnect", 0, 0),
     ("peer", 0, 1),
+    ("user", 0, 0),
+    ("node", 1, 0),
+    ("expire", 0, 0),
+    ("delete", 2, 0),
 ]
 
 
-@pytest.mark.parametrize("broken", [forgets_disconnection, hides_a_change, shows_peers_to_everybody])
+@pytest.mark.parametrize(
+    "broken",
+    [
+        forgets_disconnection,
+        hides_a_change,
+        shows_peers_to_everybody,
+        hides_the_sets,
+        keeps_the_first_sets,
+    ],
+)
 def test_a_broken_fold_is_found(broken: Fold) -> None:
     follow(history(COURSE))
     with pytest.raises(AssertionError):

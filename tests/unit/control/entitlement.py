@@ -11,6 +11,7 @@ import msgspec
 
 from engine.contracts.netmap import (
     ClassObject,
+    ClassSetObject,
     ExtrasObject,
     NetmapObject,
     NodeObject,
@@ -47,8 +48,10 @@ def entitlement(objects: Objects, facts: Facts, viewer: int, capver: int) -> Ent
     nodes = [value for value in objects.values() if isinstance(value, NodeObject)]
     own = objects.get(f"class/{me.class_id}")
     alone = me.expired or not isinstance(own, ClassObject)
-    seen = [] if alone else [n for n in nodes if n.id != me.id and n.class_id in own.sees]  # type: ignore[union-attr]
-    peers: dict[int, Json] = {n.id: normal(_peer(n, facts.get(n.id), base), capver) for n in seen}
+    seen = [] if alone else [n for n in nodes if n.id != me.id and _sets(objects, n) & set(own.sees)]  # type: ignore[union-attr]
+    peers: dict[int, Json] = {
+        n.id: normal(_peer(n, _sets(objects, n), facts.get(n.id), base), capver) for n in seen
+    }
     extras = objects.get(f"extras/{viewer}")
     if isinstance(extras, ExtrasObject) and not me.expired:
         for connection in extras.connections:
@@ -56,7 +59,7 @@ def entitlement(objects: Objects, facts: Facts, viewer: int, capver: int) -> Ent
             if isinstance(peer, WireGuardPeerObject):
                 masks = (connection.ipv4_masq, connection.ipv6_masq if capver >= 104 else "")
                 peers[peer.id] = normal(_external(peer, masks, base, capver), capver)
-    rules = [] if alone else [_rule(rule, me, nodes, capver) for rule in own.rules]  # type: ignore[union-attr]
+    rules = [] if alone else [_rule(rule, me, objects, capver) for rule in own.rules]  # type: ignore[union-attr]
     users = {_user(n) for n in [me, *seen]}
     profiles = {n: p for n in users if (p := _profile(objects, n)) is not None}
     if any(n > 100_000_000 for n in peers):
@@ -70,6 +73,12 @@ def entitlement(objects: Objects, facts: Facts, viewer: int, capver: int) -> Ent
         derp=msgspec.json.decode(tailnet.derp_map),
         domain=base,
     )
+
+
+def _sets(objects: Objects, node: NodeObject) -> set[str]:
+    """The sets that a node's class is in."""
+    sets = [value for value in objects.values() if isinstance(value, ClassSetObject)]
+    return {value.id for value in sets if node.class_id in value.classes}
 
 
 def _user(node: NodeObject) -> int:
@@ -129,7 +138,7 @@ def _self(node: NodeObject, base: str) -> Json:
     }
 
 
-def _peer(node: NodeObject, fact: SoftFact | None, base: str) -> Json:
+def _peer(node: NodeObject, sets: set[str], fact: SoftFact | None, base: str) -> Json:
     online = fact is not None and fact.online
     soft: Json = {}
     if fact is not None:
@@ -149,7 +158,7 @@ def _peer(node: NodeObject, fact: SoftFact | None, base: str) -> Json:
         "Hostinfo": host,
         "Online": online,
         "Cap": (fact.capver if fact else 0) or node.capver,
-        "CapMap": {} if node.expired else {f"netmap.internal/class/{node.class_id}": None},
+        "CapMap": {} if node.expired else {f"netmap.internal/set/{name}": None for name in sets},
     }
 
 
@@ -178,11 +187,12 @@ def _external(peer: WireGuardPeerObject, masks: tuple[str, str], base: str, capv
     }
 
 
-def _rule(rule: Any, me: NodeObject, nodes: list[NodeObject], capver: int) -> Json:
+def _rule(rule: Any, me: NodeObject, objects: Objects, capver: int) -> Json:
     if capver >= 109:
-        sources = [f"cap:netmap.internal/class/{name}" for name in rule.source_classes]
+        sources = [f"cap:netmap.internal/set/{name}" for name in rule.source_sets]
     else:
-        members = [n for n in nodes if n.class_id in rule.source_classes and not n.expired]
+        nodes = [value for value in objects.values() if isinstance(value, NodeObject)]
+        members = [n for n in nodes if not n.expired and _sets(objects, n) & set(rule.source_sets)]
         sources = [a for n in sorted(members, key=lambda n: n.id) for a in (f"{n.ipv4}/32", f"{n.ipv6}/128")]
     ports = [
         {"IP": address, "Ports": {"First": first, "Last": last}}

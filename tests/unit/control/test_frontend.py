@@ -16,6 +16,7 @@ from engine.contracts import chunks, subjects
 from engine.contracts.netmap import (
     Change,
     ClassObject,
+    ClassSetObject,
     ConnectionExtra,
     Delta,
     ExtrasObject,
@@ -68,9 +69,12 @@ class Rest:
         self.reply = RegisterReply(outcome="authorized", user=UserId(1), user_name="ann")
 
     async def start(self) -> None:
-        rule = FilterRule(source_classes=("u1",))
+        rule = FilterRule(source_sets=("all",))
         await self.put(
-            tailnet(), UserObject(id=UserId(1), name="ann"), ClassObject(id="u1", sees=("u1",), rules=(rule,))
+            tailnet(),
+            UserObject(id=UserId(1), name="ann"),
+            ClassSetObject(id="all", classes=("u1",)),
+            ClassObject(id="u1", sees=("all",), rules=(rule,)),
         )
         found = [
             Endpoint(

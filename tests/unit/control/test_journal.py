@@ -10,7 +10,7 @@ ONE = NodeId(1)
 
 
 def shown(name: str) -> Shown:
-    return Shown("u1", Fragment(peer_node(node(1, "u1", name=name), None, "example.com")))
+    return Shown("u1", Fragment(peer_node(node(1, "u1", name=name), None, "example.com", ())))
 
 
 def test_what_was_only_in_between_does_not_exist() -> None:

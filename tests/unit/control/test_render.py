@@ -23,7 +23,7 @@ def wireguard(capver: int = 142, **fields: object) -> Node:
 
 
 def test_an_unknown_node_is_offline_with_explicit_empties() -> None:
-    sent = msgspec.json.decode(Fragment(peer_node(node(1, "u1"), None, BASE)).data)
+    sent = msgspec.json.decode(Fragment(peer_node(node(1, "u1"), None, BASE, ("all",))).data)
     assert (sent["Online"], sent["Endpoints"], sent["DERP"]) == (False, [], "127.3.3.40:0")
     assert sent["DiscoKey"] == "discokey:" + "0" * 64
     assert sent["Name"] == "host1.tail.example.com."
@@ -34,24 +34,24 @@ def test_only_an_offline_node_has_a_time_of_last_seen() -> None:
     fact = SoftFact(
         node=NodeId(1), origin="f", generation=1, sequence=1, last_seen=Millis(1_700_000_000_000), home_derp=9
     )
-    assert peer_node(node(1, "u1"), fact, BASE).last_seen == "2023-11-14T22:13:20Z"
+    assert peer_node(node(1, "u1"), fact, BASE, ("all",)).last_seen == "2023-11-14T22:13:20Z"
     online = msgspec.structs.replace(fact, online=True)
-    assert peer_node(node(1, "u1"), online, BASE).last_seen is None
-    assert peer_node(node(1, "u1"), online, BASE).derp == "127.3.3.40:9"
+    assert peer_node(node(1, "u1"), online, BASE, ("all",)).last_seen is None
+    assert peer_node(node(1, "u1"), online, BASE, ("all",)).derp == "127.3.3.40:9"
 
 
 def test_a_tagged_node_belongs_to_the_tagged_devices() -> None:
-    assert peer_node(node(1, "t:tag:a"), None, BASE).user == 2_147_455_555
+    assert peer_node(node(1, "t:tag:a"), None, BASE, ("all",)).user == 2_147_455_555
 
 
-def test_an_expired_node_has_a_past_expiry_and_no_class() -> None:
+def test_an_expired_node_has_a_past_expiry_and_is_in_no_set() -> None:
     value = node(1, "u1", expired=True)
     assert self_node(value, BASE).key_expiry == "2023-11-14T22:13:20Z"
-    assert peer_node(value, None, BASE).expired
-    assert peer_node(value, None, BASE).cap_map == {}
+    assert peer_node(value, None, BASE, ("all",)).expired
+    assert peer_node(value, None, BASE, ("all",)).cap_map == {}
 
 
-def test_a_wireguard_only_peer_is_jailed_nobodys_and_without_classes() -> None:
+def test_a_wireguard_only_peer_is_jailed_nobodys_and_in_no_set() -> None:
     sent = msgspec.json.decode(Fragment(wireguard()).data)
     assert (sent["IsWireGuardOnly"], sent["IsJailed"], sent["Online"]) == (True, True, True)
     assert sent["User"] == 2_147_455_556
@@ -107,7 +107,9 @@ def test_a_change_of_soft_state_is_a_patch_that_can_clear() -> None:
         node=NodeId(1), origin="f", generation=1, sequence=1, last_seen=Millis(5), endpoints=("1.2.3.4:5",)
     )
     on = msgspec.structs.replace(off, online=True, endpoints=())
-    change = patch(peer_node(node(1, "u1"), off, BASE), peer_node(node(1, "u1"), on, BASE))
+    change = patch(
+        peer_node(node(1, "u1"), off, BASE, ("all",)), peer_node(node(1, "u1"), on, BASE, ("all",))
+    )
     assert change is not None
     assert (change.online, change.last_seen, change.endpoints) == (True, "0001-01-01T00:00:00Z", ())
 
@@ -117,9 +119,12 @@ def test_a_change_that_no_patch_can_carry_needs_the_whole_node(field: str) -> No
     value = {"name": "x", "ipv4": "100.64.9.9", "user": 7, "expired": True}[field]
     before = node(1, "u1")
     after = msgspec.structs.replace(before, **{field: value})
-    assert patch(peer_node(before, None, BASE), peer_node(after, None, BASE)) is None
+    assert patch(peer_node(before, None, BASE, ("all",)), peer_node(after, None, BASE, ("all",))) is None
 
 
 def test_a_home_region_cannot_be_cleared_by_a_patch() -> None:
     fact = SoftFact(node=NodeId(1), origin="f", generation=1, sequence=1, home_derp=9)
-    assert patch(peer_node(node(1, "u1"), fact, BASE), peer_node(node(1, "u1"), None, BASE)) is None
+    assert (
+        patch(peer_node(node(1, "u1"), fact, BASE, ("all",)), peer_node(node(1, "u1"), None, BASE, ("all",)))
+        is None
+    )

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from engine.contracts.netmap import (
     Change,
     ClassObject,
+    ClassSetObject,
     ConnectionExtra,
     Delta,
     ExtrasObject,
@@ -37,6 +38,7 @@ NUMBERS = tuple(NodeId(number) for number in (1, 2, 3, 64, 65))
 NODES = st.sampled_from(NUMBERS)
 NAMES = ("u1", "u2", "t:tag:a+tag:b")
 CLASSES = st.sampled_from(NAMES)
+SETS = st.sampled_from(["all", "s1", "s2"])
 CAPVERS = (102, 104, 109, 142)
 PEERS = st.sampled_from([PeerId(100_000_001), PeerId(100_000_002)])
 CANARY = "nodekey:" + "ca" * 32
@@ -120,13 +122,15 @@ class Frames(RuleBasedStateMachine):
         self.view.journal._limit = 24
         self.lists = PeerLists(self.view, self.encoder.compress)
         self.clients: dict[tuple[int, int], Client] = {}
-        every = FilterRule(source_classes=NAMES)
+        every = FilterRule(source_sets=("all",))
         start: list[NetmapObject] = [
             tailnet(),
             external(100_000_999, key=CANARY, name="canary"),
             external(100_000_001),
             *(UserObject(id=UserId(number), name=f"user{number}") for number in (1, 2)),
-            *(ClassObject(id=name, sees=NAMES, rules=(every,)) for name in NAMES),
+            ClassSetObject(id="all", classes=NAMES),
+            ClassSetObject(id="s1", classes=NAMES[:1]),
+            *(ClassObject(id=name, sees=("all",), rules=(every,)) for name in NAMES),
             *(node(number, NAMES[number % 3]) for number in NUMBERS),
             *(
                 ExtrasObject(node=n, connections=(ConnectionExtra(peer=PeerId(100_000_001)),))
@@ -173,10 +177,28 @@ class Frames(RuleBasedStateMachine):
     def delete(self, number: NodeId) -> None:
         self.put(gone=(f"node/{number}", f"extras/{number}"))
 
-    @rule(name=CLASSES, sees=st.sets(CLASSES), sources=st.sets(CLASSES), port=st.integers(1, 3))
+    @rule(name=CLASSES, sees=st.sets(SETS), sources=st.sets(SETS), port=st.integers(1, 3))
     def relate(self, name: str, sees: set[str], sources: set[str], port: int) -> None:
-        wanted = FilterRule(source_classes=tuple(sorted(sources)), ports=((port, port),), protocols=(6,))
+        wanted = FilterRule(source_sets=tuple(sorted(sources)), ports=((port, port),), protocols=(6,))
         self.put(ClassObject(id=name, sees=tuple(sorted(sees)), rules=(wanted,) if sources else ()))
+
+    @rule(name=SETS, classes=st.sets(CLASSES))
+    def gather(self, name: str, classes: set[str]) -> None:
+        self.put(ClassSetObject(id=name, classes=tuple(sorted(classes))))
+
+    @rule(name=SETS)
+    def forget_set(self, name: str) -> None:
+        self.put(gone=(f"set/{name}",))
+
+    @rule(number=NODES, name=CLASSES, sets=st.sets(SETS))
+    def come_with_its_class(self, number: NodeId, name: str, sets: set[str]) -> None:
+        """As the first node of a class does: the node, its class and the sets in one delta."""
+        own = [
+            msgspec.structs.replace(held, classes=tuple(sorted({*held.classes, name})))
+            for key in sorted(sets)
+            if isinstance(held := self.objects.get(f"set/{key}"), ClassSetObject)
+        ]
+        self.put(node(number, name), ClassObject(id=name, sees=("all",)), *own)
 
     @rule(name=CLASSES)
     def forget_class(self, name: str) -> None:

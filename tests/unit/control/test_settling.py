@@ -6,6 +6,7 @@ import pytest
 from engine.contracts.netmap import (
     Change,
     ClassObject,
+    ClassSetObject,
     ConnectionExtra,
     ExtrasObject,
     FilterRule,
@@ -32,7 +33,8 @@ def session(capver: int, *, connected: bool) -> Session:
         tailnet(),
         external(PEER),
         UserObject(id=UserId(1), name="alice"),
-        ClassObject(id="u1", sees=("u1",), rules=(FilterRule(source_classes=("u1",)),)),
+        ClassSetObject(id="all", classes=("u1",)),
+        ClassObject(id="u1", sees=("all",), rules=(FilterRule(source_sets=("all",)),)),
         node(1, "u1"),
         *([ExtrasObject(node=NodeId(1), connections=(ConnectionExtra(peer=PEER),))] if connected else []),
     ]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.contracts.netmap import Change, ClassObject, ExtrasObject, NodeObject, TailnetObject
+from engine.contracts.netmap import Change, ClassSetObject, ExtrasObject, NodeObject, TailnetObject
 from engine.domain.values import NodeId
 from projections.netmap.fold import OutOfOrder, fold
 from projections.netmap.state import NetmapState
@@ -38,20 +38,29 @@ def test_a_node_of_a_known_class_touches_only_itself() -> None:
     assert set(changes) == {"node/2"}
 
 
-def test_the_first_node_of_a_class_touches_every_class() -> None:
+def test_the_first_node_of_a_class_touches_the_class_and_its_sets() -> None:
     state, changes = last(USER, USER, NODE, ("node", 1, 0))
-    assert set(changes) == {"node/2", "class/u1", "class/u2"}
+    assert set(changes) == {"node/2", "class/u2", "set/all"}
+    assert changes["set/all"].value == ClassSetObject(id="all", classes=("u1", "u2"))
     own = state.class_of("u2")
     assert own is not None
-    assert own.sees == ("u1", "u2")
-    assert own.rules[0].source_classes == ("u1", "u2")
+    assert own.sees == ("all",)
+    assert own.rules[0].source_sets == ("all",)
 
 
 def test_the_last_node_of_a_class_takes_the_class_with_it() -> None:
     state, changes = last(USER, USER, NODE, ("node", 1, 0), ("delete", 1, 0))
-    assert set(changes) == {"node/2", "class/u1", "class/u2"}
+    assert set(changes) == {"node/2", "class/u2", "set/all"}
     assert changes["class/u2"].value is None
-    assert changes["class/u1"].value == state.class_of("u1") != ClassObject(id="u1", sees=("u1", "u2"))
+    assert changes["set/all"].value == ClassSetObject(id="all", classes=("u1",))
+    assert state.class_of("u1") is not None
+
+
+def test_the_last_node_of_all_takes_the_set_with_it() -> None:
+    state, changes = last(USER, NODE, ("delete", 0, 0))
+    assert {change.value for change in changes.values()} == {None}
+    assert set(changes) == {"node/1", "class/u1", "set/all"}
+    assert state.sets == frozenset()
 
 
 def test_tags_make_the_class_in_any_order_and_leave_the_user_out() -> None:

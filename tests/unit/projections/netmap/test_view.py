@@ -50,6 +50,12 @@ def test_an_expired_peer_is_there_and_marked() -> None:
     assert [peer.expired for peer in netmap([*COURSE, ("expire", 1, 0)]).peers] == [True]
 
 
+def test_an_expired_node_is_told_its_own_self_node_and_nothing_else() -> None:
+    found = netmap([*COURSE, ("connect", 0, 0), ("expire", 0, 0)])
+    assert found.self_node.expired
+    assert (found.peers, found.wireguard_only_peers, found.rules) == ((), (), ())
+
+
 def test_a_node_that_is_not_there_has_no_netmap() -> None:
     assert view(NetmapState(), NodeId(1)) is None
 
