@@ -31,7 +31,7 @@ from frontends.control.pages import page
 from frontends.control.routes import route
 from frontends.wire import early, upgrade
 from frontends.wire.budget import MAX_BODIES
-from frontends.wire.errors import ProtocolError, RemoteProtocolError
+from frontends.wire.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from frontends.wire.frames import RecordReader, RecordWriter
 from frontends.wire.http2 import BodyReceived, Event, GoneAway, Http2, RequestReceived, Role, StreamClosed
 from frontends.wire.keytext import Kind, show
@@ -275,11 +275,19 @@ class Connection(asyncio.Protocol):
             answer = text(500, "something went wrong here")
         self._tasks.pop(number, None)
         self._bodies.pop(number, None)
-        if answer is not None and self._http2 is not None and self._transport is not None:
-            self._http2.send_headers(number, answer.status, answer.headers, end=not answer.body)
-            if answer.body:
-                self._http2.send_data(number, answer.body, end=True)
-            self._flush()
+        try:
+            self._reply(number, answer)
+        except LocalProtocolError:  # this connection's end, and no other's
+            _log.exception("an answer could not be sent")
+            self.abort()
+
+    def _reply(self, number: int, answer: Answer | None) -> None:
+        if answer is None or self._http2 is None or self._transport is None:
+            return
+        self._http2.send_headers(number, answer.status, answer.headers, end=not answer.body)
+        if answer.body:
+            self._http2.send_data(number, answer.body, end=True)
+        self._flush()
 
     # For the streams --------------------------------------------------------------------------------------------
 
@@ -345,7 +353,8 @@ class Connection(asyncio.Protocol):
         idle = STRANGER_IDLE_SECONDS if self._stranger else IDLE_SECONDS
         taken, since = self._seen
         left = 0 if self._transport is None else self._transport.get_write_buffer_size()
-        waits = self._paused or any(stream.waits for stream in self._streams.values())
+        stuck = self._http2.pending(0) if self._http2 is not None else 0
+        waits = self._paused or stuck or any(stream.waits for stream in self._streams.values())
         busy = bool(self._tasks or self._streams or self._asked)
         if self._sent - left != taken or (busy and not waits):
             self._seen = (self._sent - left, now)

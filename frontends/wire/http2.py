@@ -221,7 +221,9 @@ class Http2:
         return True
 
     def pending(self, stream: int) -> int:
-        """Return how many bytes of a stream wait for its windows."""
+        """Return how many bytes of a stream, or with 0 of all streams, wait for their windows."""
+        if not stream:
+            return sum(held.waiting for held in self._streams.values())
         held = self._streams.get(stream)
         return 0 if held is None else held.waiting
 

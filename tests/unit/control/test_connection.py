@@ -27,6 +27,7 @@ from frontends.control.connection import (
 )
 from frontends.control.door import Door
 from frontends.control.frontend import Frontend, Identity
+from frontends.control.outlet import MapStream
 from frontends.wire.budget import MAX_BODIES
 from frontends.wire.early import EarlyReader
 from frontends.wire.frames import RecordReader, RecordWriter, split_response
@@ -38,6 +39,8 @@ from tests.unit.control.test_session import node
 
 TAILNET = TailnetName("default")
 SERVER = PrivateKey(b"\1" * 32)
+NO_WINDOWS = bytes.fromhex("000006 04 00 00000000 0004 00000000")
+"""HTTP/2 SETTINGS: INITIAL_WINDOW_SIZE is 0 (RFC 9113 §6.5.2)."""
 
 
 class Socket(asyncio.Transport):
@@ -125,6 +128,9 @@ class Stranger:
         if data and self.socket.open:
             self.connection.data_received(bytes(self._seal.seal(data)))
 
+    def send_frame(self, frame: bytes) -> None:
+        self.connection.data_received(bytes(self._seal.seal(frame)))
+
     async def ask_long(self) -> None:
         """Send a registration of an eighth of what all may have together."""
         self.ask("/machine/register", body(MAX_BODIES // 8))
@@ -203,6 +209,31 @@ async def test_strangers_have_places_and_give_them_back() -> None:
     await gone.close()
     await joined.close()
     assert (door.admit(address), door.admit(address)) == (True, False)
+
+
+async def test_who_asks_and_never_opens_a_window_is_cut_off(stranger: Stranger) -> None:
+    stranger.join()  # else it would be cut off for another reason
+    stranger.send_frame(NO_WINDOWS)
+    stranger.ask("/nowhere")
+    await settle()
+    now = asyncio.get_running_loop().time()
+    stranger.connection.sweep(now)
+    stranger.connection.sweep(now + STALL_SECONDS - 1)
+    assert stranger.socket.open
+    stranger.connection.sweep(now + STALL_SECONDS + 1)
+    assert not stranger.socket.open
+
+
+async def test_an_answer_that_cannot_be_sent_ends_its_connection_and_nothing_else(stranger: Stranger) -> None:
+    async with waiting(stranger):
+        stranger.ask("/machine/register", body(0))
+        await settle()
+        assert stranger.connection.begin(
+            MapStream(stranger.connection, 1)
+        )  # the head is sent: there is no second
+    async with asyncio.timeout(5):
+        await asyncio.gather(*stranger.tasks)
+    assert not stranger.socket.open
 
 
 async def test_asking_for_more_is_no_sign_of_taking_anything(stranger: Stranger) -> None:
