@@ -177,7 +177,7 @@ class Projection:
 
     async def _hear_soft(self, messages: AsyncIterator[Message]) -> None:
         async for message in messages:
-            self.live.soft.receive(message.data)
+            self.live.soft.receive(message)
 
     async def _end_with(self, stop: asyncio.Event) -> None:
         await stop.wait()

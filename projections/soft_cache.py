@@ -3,7 +3,7 @@
 Rule 1: `contracts.soft.newer` decides, in any order of arrival, any number of times.
 Rule 2: a lease runs by this process's own monotonic clock, from the last thing heard of the frontend: clocks of
         different hosts are never compared. A frontend whose lease is over has no sessions: its `online` counts no more.
-Rule 3: what is undecodable on the bus is dropped and counted, never fatal: soft state is nobody's truth.
+Rule 3: what is undecodable on the bus, or said in another frontend's name, is dropped and counted, never fatal: soft state is nobody's truth.
 """
 
 from collections.abc import Callable
@@ -11,8 +11,9 @@ from typing import Final
 
 import msgspec
 
-from engine.contracts.soft import LEASE_MILLIS, SoftFact, SoftState, newer
+from engine.contracts.soft import LEASE_MILLIS, SoftFact, SoftState, is_own_word, newer
 from engine.domain.values import NodeId
+from engine.ports import Message
 from projections.inventory.rows import Presence
 
 _DECODER: Final = msgspec.json.Decoder(SoftState)
@@ -33,16 +34,20 @@ class SoftCache:
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self.undecodable = 0
+        self.foreign = 0
         self._monotonic = monotonic
         self._facts: dict[NodeId, SoftFact] = {}
         self._heard: dict[str, float] = {}
 
-    def receive(self, data: bytes) -> None:
+    def receive(self, message: Message) -> None:
         """Take in what came on a `soft.<frontend>.state` subject."""
         try:
-            state = _DECODER.decode(data)
+            state = _DECODER.decode(message.data)
         except msgspec.MsgspecError:
             self.undecodable += 1
+            return
+        if not is_own_word(state, message.subject):
+            self.foreign += 1
             return
         self._heard[state.origin] = self._monotonic()
         for fact in state.facts:

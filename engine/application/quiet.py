@@ -17,7 +17,7 @@ from engine.application.answers import digest_of
 from engine.application.engine import Engine
 from engine.application.ledger import Order
 from engine.contracts import subjects
-from engine.contracts.soft import LEASE_MILLIS, SoftFact, SoftState, newer
+from engine.contracts.soft import LEASE_MILLIS, SoftFact, SoftState, is_own_word, newer
 from engine.domain.commands import DeleteNode
 from engine.domain.errors import Refusal
 from engine.domain.values import CommandId, NodeId, TailnetName
@@ -56,11 +56,13 @@ class Quiet:
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
 
-    def hear(self, data: bytes) -> None:
-        """Take in what a frontend says; what cannot be read is nobody's word."""
+    def hear(self, message: Message) -> None:
+        """Take in what a frontend says; what cannot be read, or is said in another's name, is nobody's word."""
         try:
-            state = _DECODER.decode(data)
+            state = _DECODER.decode(message.data)
         except msgspec.MsgspecError:
+            return
+        if not is_own_word(state, message.subject):
             return
         self._heard[state.origin] = self._clock.monotonic()
         nodes = self._engine.tailnet.nodes
@@ -88,7 +90,7 @@ class Quiet:
 
     async def _listen(self, messages: AsyncIterator[Message]) -> None:
         async for message in messages:
-            self.hear(message.data)
+            self.hear(message)
 
     def _is_alive(self, origin: str, now: float) -> bool:
         return now - self._heard.get(origin, -LEASE_SECONDS) < LEASE_SECONDS

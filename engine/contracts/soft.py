@@ -4,13 +4,16 @@ Rule 1: a fact belongs to a node and has an origin (the frontend), a generation 
         generation that its frontend knew of) and a sequence inside the generation.
 Rule 2: `newer` is a total order on (generation, origin, sequence); the greater wins everywhere, in any order of
         arrival, any number of times.
-Rule 3: a frontend that is silent for `LEASE_MILLIS` has lost its sessions: what it said of `online` counts no more.
+Rule 3: who publishes a state is who its subject says (the server's account rules see to that); a state of another
+        origin is nobody's word. Its facts may be of any origin: frontends repeat what they have heard.
+Rule 4: a frontend that is silent for `LEASE_MILLIS` has lost its sessions: what it said of `online` counts no more.
 """
 
 from typing import Final
 
 import msgspec
 
+from engine.contracts import subjects
 from engine.domain.values import Epoch, Millis, NodeId
 
 LEASE_MILLIS: Final = 15_000
@@ -46,6 +49,11 @@ class SoftState(msgspec.Struct, frozen=True, kw_only=True):
     at: Millis
     facts: tuple[SoftFact, ...] = ()
     full: bool = False
+
+
+def is_own_word(state: SoftState, subject: str) -> bool:
+    """Return whether the state came on its origin's subject (rule 3)."""
+    return subjects.frontend_of(subject) == state.origin
 
 
 class Hello(msgspec.Struct, frozen=True, kw_only=True):

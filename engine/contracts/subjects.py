@@ -89,3 +89,9 @@ def map_delta(tailnet: TailnetName) -> str:
 def soft(tailnet: TailnetName, frontend: str, kind: str) -> str:
     """Return a frontend's soft-state subject; kinds are `state` and `hello`; both may be `*`."""
     return f"{ROOT}.{tailnet}.soft.{frontend}.{kind}"
+
+
+def frontend_of(subject: str) -> str | None:
+    """Return the frontend in the subject of its soft state or of a registration, else None."""
+    tokens = subject.split(".")
+    return tokens[4] if len(tokens) == 6 and tokens[3] in ("soft", "reg") else None  # noqa: PLR2004

@@ -19,7 +19,7 @@ import msgspec
 import structlog
 
 from engine.contracts import subjects
-from engine.contracts.soft import HEARTBEAT_MILLIS, LEASE_MILLIS, Hello, SoftFact, SoftState
+from engine.contracts.soft import HEARTBEAT_MILLIS, LEASE_MILLIS, Hello, SoftFact, SoftState, is_own_word
 from engine.domain.values import Millis, NodeId, TailnetName
 from engine.ports import Bus, Clock, Fault, Message
 from frontends.control import facts
@@ -151,7 +151,9 @@ class Presence:
             except msgspec.MsgspecError:
                 _log.warning("soft state cannot be read", octets=len(message.data))
                 continue
-            if state.origin != self._me:
+            if not is_own_word(state, message.subject):
+                _log.warning("soft state in another frontend's name", subject=message.subject)
+            elif state.origin != self._me:
                 self.hear(state)
 
     async def _hear_hellos(self, messages: AsyncIterator[Message]) -> None:

@@ -6,9 +6,11 @@ from contextlib import asynccontextmanager
 import msgspec
 
 from engine.application.quiet import LEASE_SECONDS, Quiet
+from engine.contracts import subjects
 from engine.contracts.soft import SoftFact, SoftState
 from engine.domain.commands import RegisterNode
-from engine.domain.values import MachineKey, Millis, NodeId, NodeKey
+from engine.domain.values import DEFAULT_TAILNET, MachineKey, Millis, NodeId, NodeKey
+from engine.ports import Message
 from tests.unit.application.world import Lab, order, running, user
 
 AFTER = 1_800.0
@@ -30,21 +32,25 @@ async def lab() -> AsyncIterator[tuple[Lab, Quiet]]:
         yield made, Quiet(made.engine, made.clock, AFTER)
 
 
-def said(*, online: bool | None = None, origin: str = "f1", sequence: int = 1) -> bytes:
+def said(*, online: bool | None = None, origin: str = "f1", sequence: int = 1, by: str = "") -> Message:
     """A frontend's word: a heartbeat, or that both nodes are online or not."""
     facts = tuple(
         SoftFact(node=NodeId(number), origin=origin, generation=1, sequence=sequence, online=bool(online))
         for number in ((1, 2) if online is not None else ())
     )
-    return msgspec.json.encode(SoftState(origin=origin, at=Millis(0), facts=facts))
+    return word(msgspec.json.encode(SoftState(origin=origin, at=Millis(0), facts=facts)), by or origin)
 
 
-async def pass_time(lab: Lab, quiet: Quiet, seconds: float, word: bytes | None) -> None:
+def word(data: bytes, frontend: str = "f1") -> Message:
+    return Message(subjects.soft(DEFAULT_TAILNET, frontend, "state"), data)
+
+
+async def pass_time(lab: Lab, quiet: Quiet, seconds: float, heard: Message | None) -> None:
     """Let time pass in steps shorter than a lease, with a word of the frontend at each."""
     for _ in range(int(seconds / 10)):
         lab.clock.advance(10)
-        if word is not None:
-            quiet.hear(word)
+        if heard is not None:
+            quiet.hear(heard)
         await quiet.tick()
 
 
@@ -85,5 +91,16 @@ async def test_nobody_goes_while_no_frontend_is_heard() -> None:
 
 async def test_what_cannot_be_read_is_nobody_s_word() -> None:
     async with lab() as (made, quiet):
-        await pass_time(made, quiet, 3 * AFTER, b'{"origin": 5}')
+        await pass_time(made, quiet, 3 * AFTER, word(b'{"origin": 5}'))
         assert set(made.engine.tailnet.nodes) == {1, 2}
+
+
+async def test_nobody_speaks_in_another_frontends_name() -> None:
+    async with lab() as (made, quiet):
+        await pass_time(made, quiet, 3 * AFTER, said(by="f2"))
+        assert set(made.engine.tailnet.nodes) == {1, 2}, "a frontend was heard that said nothing"
+        quiet.hear(said())
+        await quiet.tick()
+        quiet.hear(said(online=True, by="f2"))
+        await pass_time(made, quiet, AFTER, said())
+        assert set(made.engine.tailnet.nodes) == {2}

@@ -1,9 +1,12 @@
 """P6 and F5 over three frontends: the newest session's word counts, and nobody is offline by mistake."""
 
+import asyncio
+
 import msgspec
 import pytest
 
 from engine.adapters.bus.memory import Hub, MemoryBus
+from engine.contracts import subjects
 from engine.contracts.soft import SoftState
 from engine.domain.values import Millis, NodeId, TailnetName
 from frontends.control.presence import GRACE_SECONDS, Presence
@@ -147,3 +150,20 @@ async def test_facts_survive_the_wire(sites: tuple[Site, Site]) -> None:
     one.presence.opened(NODE, request(Stream=True, Hostinfo={"OS": "linux"}))
     two.presence.hear(msgspec.json.decode(msgspec.json.encode(one.state()), type=SoftState))
     assert two.replica.held(NODE) == one.replica.held(NODE)
+
+
+async def test_nobody_speaks_in_another_frontends_name(clock: VirtualClock, sites: tuple[Site, Site]) -> None:
+    one, _ = sites
+    one.presence.opened(NODE, request(Stream=True))
+    hub = Hub()
+    listener, bus = Site("f3", hub, clock), MemoryBus(hub)
+    running = asyncio.create_task(listener.presence.run())
+    tailnet = TailnetName("default")
+    own, word = subjects.soft(tailnet, "f1", "state"), msgspec.json.encode(one.state())
+    for subject, heard in ((subjects.soft(tailnet, "f2", "state"), False), (own, True)):
+        for _ in range(100):
+            await bus.publish(subject, word)
+            await asyncio.sleep(0)
+        assert listener.online is heard
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

@@ -16,6 +16,7 @@ from engine.contracts.queries import QUERIES
 from engine.contracts.requests import ERROR_CODE
 from engine.contracts.soft import SoftFact, SoftState
 from engine.domain.values import DEFAULT_TAILNET, Millis, NodeId
+from engine.ports import Message
 from projections.live import Live
 from projections.netmap.state import snapshot_of
 from projections.queries import Queries
@@ -107,7 +108,8 @@ async def test_the_list_of_nodes_shows_what_frontends_know_but_history_does_not(
         node=NodeId(1), origin="f1", generation=1, sequence=1, online=True, last_seen=Millis(7), home_derp=3
     )
     async with desk() as at:
-        at.live.soft.receive(msgspec.json.encode(SoftState(origin="f1", at=Millis(1), facts=(fact,))))
+        state = msgspec.json.encode(SoftState(origin="f1", at=Millis(1), facts=(fact,)))
+        at.live.soft.receive(Message(subjects.soft(DEFAULT_TAILNET, "f1", "state"), state))
         now = (await at.ask("node", "get", node="node1"))["node"]
         then = (await at.ask("node", "get", node="node1", at=at.live.state.position))["node"]
     assert (now["online"], now["lastSeen"], now["homeDerp"]) == (True, 7, 3)
