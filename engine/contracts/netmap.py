@@ -75,6 +75,10 @@ class WireGuardPeerObject(msgspec.Struct, frozen=True, kw_only=True, tag="peer",
     expired_at: Millis = Millis(0)
 
 
+NOWHERE: Final = "192.0.2.1:9"
+"""The endpoint of a parked WireGuard-only peer: the discard port of a documentation address (RFC 863, RFC 5737)."""
+
+
 class UserObject(msgspec.Struct, frozen=True, kw_only=True, tag="user", omit_defaults=True):
     """Who a node belongs to, as other people see it."""
 

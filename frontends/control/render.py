@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.contracts.netmap import ConnectionExtra, NodeObject, WireGuardPeerObject
+from engine.contracts.netmap import NOWHERE, ConnectionExtra, NodeObject, WireGuardPeerObject
 from engine.contracts.soft import SoftFact
 from engine.domain.values import Millis, UserId
 from frontends.control.profiles import TAGGED, WIREGUARD
@@ -35,8 +35,6 @@ SELF_CAPABILITIES: Final[CapMap] = {
 """What every node may do (control-protocol §6.3); names from tailscale tailcfg/nodecap, v1.102.3."""
 SUGGEST_EXIT_NODE: Final = "suggest-exit-node"
 _DEFAULTS: Final = frozenset({"0.0.0.0/0", "::/0"})
-_NOWHERE: Final = "192.0.2.1:9"
-"""The discard port of a documentation address (RFC 5737, RFC 863): a parked peer needs an endpoint to stay."""
 _NO_DISCO: Final = ZERO_TEXT[Kind.DISCO]
 _CLEARED: Final[dict[str, Any]] = {
     "endpoints": (),
@@ -136,7 +134,7 @@ def wireguard_node(
         addresses=own,
         allowed_ips=own + routes,
         primary_routes=tuple(prefix for prefix in routes if prefix not in _DEFAULTS) or None,
-        endpoints=(_NOWHERE,) if peer.parked_key else peer.endpoints,
+        endpoints=(NOWHERE,) if peer.parked_key else peer.endpoints,
         hostinfo=_host_of_peer(peer),
         created=timetext.show(peer.created),
         tags=extra.tags or None,

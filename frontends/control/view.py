@@ -75,6 +75,8 @@ class View:
         self.members: Final[dict[str, dict[NodeId, Fragment]]] = {}
         """The nodes of each class that has any."""
         self.shown: Final[dict[NodeId, Shown]] = {}
+        self.broken: Final[set[NodeId]] = set()
+        """Nodes that have no wire form: shown to nobody, so that they harm nobody (F7)."""
         self._replica: Final = replica
         self._common: Common | None = None
         self._base = ""
@@ -143,9 +145,15 @@ class View:
     def _step(self, number: NodeId) -> Step | None:
         before, node = self.shown.get(number), self._replica.node(number)
         if node is None:
+            self.broken.discard(number)
             return None if before is None else Step(number, before, None)
+        self.broken.discard(number)
         sets = self._sets.of(node.class_id)
-        fragment = Fragment(peer_node(node, self._replica.fact(number), self._base, sets))
+        try:
+            fragment = Fragment(peer_node(node, self._replica.fact(number), self._base, sets))
+        except ValueError:  # what no address can be made of
+            self.broken.add(number)
+            return None if before is None else Step(number, before, None)
         if before is not None and before.class_id == node.class_id and before.fragment.data == fragment.data:
             return None
         return Step(number, before, Shown(node.class_id, fragment))

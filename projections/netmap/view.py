@@ -10,6 +10,7 @@ Rule 5: rules name the classes that are in their sets now: an operator asks who 
 import msgspec
 
 from engine.contracts.netmap import (
+    NOWHERE,
     ConnectionExtra,
     FilterRule,
     NodeObject,
@@ -45,7 +46,10 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class WireGuardPeerView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A WireGuard-only peer with the masquerade addresses of the connection that shows it."""
+    """A WireGuard-only peer with the masquerade addresses of the connection that shows it.
+
+    A disabled one has the key and the endpoint that clients get of it.
+    """
 
     id: int
     stable_id: str
@@ -60,6 +64,8 @@ class WireGuardPeerView(msgspec.Struct, frozen=True, kw_only=True, rename="camel
     ipv6_masq_addr: str
     created: Millis
     extra_config: ExtraConfig
+    disabled: bool
+    expired: bool
 
 
 class RuleView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -144,15 +150,17 @@ def _peer(peer: WireGuardPeerObject, extra: ConnectionExtra, domain: str) -> Wir
         stable_id=peer.stable_id,
         name=peer.name,
         fqdn=f"{peer.name}.{domain}",
-        public_key=peer.public_key,
+        public_key=peer.parked_key or peer.public_key,
         allowed_ips=peer.allowed_ips,
-        endpoints=peer.endpoints,
+        endpoints=(NOWHERE,) if peer.parked_key else peer.endpoints,
         ipv4=peer.ipv4,
         ipv6=peer.ipv6,
         ipv4_masq_addr=extra.ipv4_masq,
         ipv6_masq_addr=extra.ipv6_masq,
         created=peer.created,
         extra_config=peer.extra,
+        disabled=peer.parked_key is not None,
+        expired=bool(peer.expired_at),
     )
 
 

@@ -151,3 +151,15 @@ def test_a_node_whose_node_key_changed_ends_its_session_and_nobody_elses() -> No
     there.put(node(1, "u1", node_key=f"nodekey:{1001:064x}"))
     assert own.next(there.view, TIME) is End.GONE
     assert isinstance(other.next(there.view, TIME), bytes)
+
+
+def test_a_node_without_a_wire_form_is_shown_to_nobody_and_harms_nobody() -> None:
+    """Invariant F7: one bad object breaks nothing that does not depend on it."""
+    made = Tailnet()
+    nonsense = "no address"
+    steps = made.put(msgspec.structs.replace(node(2, "u1"), ipv4=nonsense), node(4, "u2"))
+    assert {step.node: step.after is not None for step in steps} == {2: False, 4: True}
+    assert made.view.broken == {2}
+    made.put(node(2, "u1"))
+    assert made.view.broken == set()
+    assert TWO in made.view.shown

@@ -46,6 +46,19 @@ def test_nobody_sees_a_wireguard_only_peer_without_a_connection() -> None:
     assert netmap(connected, 2).wireguard_only_peers == ()
 
 
+def test_a_disabled_wireguard_only_peer_stands_as_clients_get_it() -> None:
+    connected: list[Step] = [*COURSE, ("connect", 0, 0)]
+    (before,) = netmap(connected).wireguard_only_peers
+    (parked,) = netmap([*connected, ("peer_switch", 0, 0)]).wireguard_only_peers
+    (ended,) = netmap([*connected, ("peer_switch", 0, 1)]).wireguard_only_peers
+    (again,) = netmap([*connected, ("peer_switch", 0, 0), ("peer_switch", 0, 2)]).wireguard_only_peers
+    assert (parked.disabled, parked.expired) == (True, False)
+    assert parked.public_key != before.public_key
+    assert parked.endpoints == ("192.0.2.1:9",)
+    assert (ended.disabled, ended.expired, ended.public_key) == (False, True, before.public_key)
+    assert again == before
+
+
 def test_an_expired_peer_is_there_and_marked() -> None:
     assert [peer.expired for peer in netmap([*COURSE, ("expire", 1, 0)]).peers] == [True]
 
