@@ -151,7 +151,7 @@ class View:
         sets = self._sets.of(node.class_id)
         try:
             fragment = Fragment(peer_node(node, self._replica.fact(number), self._base, sets))
-        except ValueError:  # what no address can be made of
+        except ValueError:  # what no JSON can be made of
             self.broken.add(number)
             return None if before is None else Step(number, before, None)
         if before is not None and before.class_id == node.class_id and before.fragment.data == fragment.data:
