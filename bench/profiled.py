@@ -35,6 +35,7 @@ class Profiles:
             stats = pstats.Stats(str(file), stream=text)
             stats.strip_dirs().sort_stats("tottime").print_stats(TOP)
             print(f"== {file.stem}\n{text.getvalue()}")
+        print(f"the files stay in {self.folder}, for pstats")
 
 
 def main() -> None:
