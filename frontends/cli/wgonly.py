@@ -4,12 +4,17 @@ Rule 1: the document's names and flags are an interface, word for word; its exam
 Rule 2: lists have commas, with or without spaces, and their flags may repeat.
 """
 
+from typing import TYPE_CHECKING
+
 import click
 
 from frontends.cli import live
 from frontends.cli.operator import Operator, changing
 from frontends.cli.options import JSON_OBJECT
 from frontends.cli.text import listed, reference
+
+if TYPE_CHECKING:
+    from engine.domain.commands import AddConnection, UpdateConnection
 
 _NODE = click.option(
     "--node-id", required=True, metavar="NODE", shell_complete=live.nodes, help="The node: id or name."
@@ -102,21 +107,13 @@ def add(operator: Operator, node_id: str, wg_peer_id: str, ipv4_masq_addr: str, 
     """Connect a node to a WireGuard-only peer, with at least one masquerade address."""
     from engine.domain.commands import AddConnection
 
-    accepted = operator.send(
-        AddConnection(
-            node=reference(node_id),
-            peer=reference(wg_peer_id),
-            ipv4_masq_addr=ipv4_masq_addr,
-            ipv6_masq_addr=ipv6_masq_addr,
-        )
+    command = AddConnection(
+        node=reference(node_id),
+        peer=reference(wg_peer_id),
+        ipv4_masq_addr=ipv4_masq_addr,
+        ipv6_masq_addr=ipv6_masq_addr,
     )
-    said = {
-        "node": node_id,
-        "peer": wg_peer_id,
-        "ipv4MasqAddr": ipv4_masq_addr,
-        "ipv6MasqAddr": ipv6_masq_addr,
-    }
-    operator.done(accepted, said, f"netmap wg export --peer {wg_peer_id}   # what the far side needs")
+    _connect(operator, command, node_id, wg_peer_id, "what the far side needs")
 
 
 @click.command("update-wg-connection")
@@ -131,21 +128,27 @@ def update(
     """Replace both masquerade addresses of a connection; one that is not given is taken away."""
     from engine.domain.commands import UpdateConnection
 
-    accepted = operator.send(
-        UpdateConnection(
-            node=reference(node_id),
-            peer=reference(wg_peer_id),
-            ipv4_masq_addr=ipv4_masq_addr,
-            ipv6_masq_addr=ipv6_masq_addr,
-        )
+    command = UpdateConnection(
+        node=reference(node_id),
+        peer=reference(wg_peer_id),
+        ipv4_masq_addr=ipv4_masq_addr,
+        ipv6_masq_addr=ipv6_masq_addr,
     )
+    _connect(operator, command, node_id, wg_peer_id, "what the far side needs now")
+
+
+def _connect(
+    operator: Operator, command: "AddConnection | UpdateConnection", node_id: str, wg_peer_id: str, why: str
+) -> None:
+    """Send the command; show the pair as it was typed, the addresses, and what the far side needs."""
+    accepted = operator.send(command)
     said = {
         "node": node_id,
         "peer": wg_peer_id,
-        "ipv4MasqAddr": ipv4_masq_addr,
-        "ipv6MasqAddr": ipv6_masq_addr,
+        "ipv4MasqAddr": command.ipv4_masq_addr,
+        "ipv6MasqAddr": command.ipv6_masq_addr,
     }
-    operator.done(accepted, said, f"netmap wg export --peer {wg_peer_id}   # what the far side needs now")
+    operator.done(accepted, said, f"netmap wg export --peer {wg_peer_id}   # {why}")
 
 
 @click.command("remove-wg-connection")
