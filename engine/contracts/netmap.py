@@ -55,6 +55,12 @@ class NodeObject(msgspec.Struct, frozen=True, kw_only=True, tag="node", omit_def
     hostname: str = ""
     os: str = ""
     capver: int = 0
+    advertised: tuple[str, ...] = ()
+    """The prefixes that its client offers, exit routes included; sorted."""
+    routes: tuple[str, ...] = ()
+    """What is both offered and approved, without exit routes; sorted."""
+    is_exit: bool = False
+    """Whether an exit route is both offered and approved."""
 
 
 class WireGuardPeerObject(msgspec.Struct, frozen=True, kw_only=True, tag="peer", omit_defaults=True):
