@@ -8,6 +8,7 @@
 - `aggregates.py`: what each noun is, between two events
 - `state.py`: the tailnet as decisions see it: tables of aggregates, and their indices
 - `evolve.py`: (aggregate, event) → aggregate
+- `whom.py`: people and devices, as a policy may know them
 - `decide.py`: the one door: command → the module that decides it
 - `users.py`, `authkeys.py`, `nodes.py`, `peers.py`, `connections.py`, `settings.py`: decisions, one noun each
 - `registration.py`: decisions about nodes that come in, come back, or log out

@@ -30,6 +30,9 @@ beyond `Starting`, a failing one is enough for it to run (reference: control-pro
 from 900 are for private use (tailcfg/derpmap.go)."""
 
 
+DEFAULT_ROUTES: Final = frozenset({"0.0.0.0/0", "::/0"})
+
+
 class User(msgspec.Struct, frozen=True, kw_only=True):
     """A person or a team that owns nodes and peers."""
 
@@ -37,6 +40,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     display_name: str = ""
     email: str = ""
+    role: str = "member"
     created: Millis = NEVER
 
 
@@ -78,6 +82,24 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     """When it last came in or came back with something new."""
     os: str = ""
     capver: int = 0
+    os_version: str = ""
+    client_version: str = ""
+    advertised: tuple[str, ...] = ()
+    """What it offers to route, exit routes too; sorted."""
+    approved: tuple[str, ...] = ()
+    """What it may route, whether it offers it or not; sorted."""
+
+    @property
+    def routes(self) -> tuple[str, ...]:
+        """What it routes: offered and approved, without the default routes; sorted."""
+        return tuple(
+            route for route in self.advertised if route in self.approved and route not in DEFAULT_ROUTES
+        )
+
+    @property
+    def is_exit(self) -> bool:
+        """Whether it is an exit: a default route is offered and approved."""
+        return any(route in self.advertised and route in self.approved for route in DEFAULT_ROUTES)
 
     def is_expired(self, now: Millis) -> bool:
         """Return whether the node's key is no longer good at `now`."""
@@ -113,6 +135,15 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     created: Millis = NEVER
 
 
+class PolicyText(msgspec.Struct, frozen=True, kw_only=True):
+    """The policy in force, as it was written."""
+
+    text: str
+    digest: str
+    at: Millis
+    """When it was set."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What holds for the whole tailnet; pools are prefixes (see `addresses.py` for the defaults' reasons)."""
 
@@ -122,3 +153,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     peers_v4: str = "100.96.0.0/14"
     peers_v6: str = "fd7a:115c:a1e0:2::/64"
     derp_map: msgspec.Raw = NO_RELAY
+    domains: tuple[str, ...] = ()
+    """The e-mail domains that belong to the tailnet; empty: those of its users' addresses."""
+    wireguard_mode: str = "bypass"
+    """Whether the policy rules over WireGuard-only peers too: `bypass` or `enforce`."""

@@ -72,6 +72,28 @@ class DerpMapSet(msgspec.Struct, frozen=True, kw_only=True, tag="DerpMapSet.v1")
     derp_map: msgspec.Raw
 
 
+class DomainsSet(msgspec.Struct, frozen=True, kw_only=True, tag="DomainsSet.v1"):
+    """These e-mail domains belong to the tailnet; without any it is those of its users' addresses."""
+
+    domains: tuple[str, ...]
+
+
+class WireGuardModeSet(msgspec.Struct, frozen=True, kw_only=True, tag="WireGuardModeSet.v1"):
+    """Whether the policy rules over WireGuard-only peers too: `bypass` (a connection is enough) or `enforce`."""
+
+    mode: str
+
+
+class PolicySet(msgspec.Struct, frozen=True, kw_only=True, tag="PolicySet.v1"):
+    """The tailnet's policy is this text; an empty one means that it has none (any more)."""
+
+    text: str
+    digest: str
+    """SHA-256 of the text, in hex."""
+    compiler: int = 1
+    """What understood the text: a later one may find other rules in it."""
+
+
 class UserCreated(msgspec.Struct, frozen=True, kw_only=True, tag="UserCreated.v1"):
     """A user exists."""
 
@@ -79,6 +101,15 @@ class UserCreated(msgspec.Struct, frozen=True, kw_only=True, tag="UserCreated.v1
     name: str
     display_name: str = ""
     email: str = ""
+    role: str = ""
+    """As `UserRoleSet` has it; empty is `member`."""
+
+
+class UserRoleSet(msgspec.Struct, frozen=True, kw_only=True, tag="UserRoleSet.v1"):
+    """The user's role, one of `ROLES`, is this now."""
+
+    user: UserId
+    role: str
 
 
 class AuthKeyCreated(msgspec.Struct, frozen=True, kw_only=True, tag="AuthKeyCreated.v1"):
@@ -125,6 +156,8 @@ class NodeRegistered(msgspec.Struct, frozen=True, kw_only=True, tag="NodeRegiste
     expiry: Millis = NEVER
     os: str = ""
     capver: int = 0
+    os_version: str = ""
+    client_version: str = ""
 
 
 class NodeReregistered(msgspec.Struct, frozen=True, kw_only=True, tag="NodeReregistered.v1"):
@@ -138,6 +171,8 @@ class NodeReregistered(msgspec.Struct, frozen=True, kw_only=True, tag="NodeRereg
     auth_key: AuthKeyId | None = None
     os: str = ""
     capver: int = 0
+    os_version: str = ""
+    client_version: str = ""
 
 
 class NodeExpired(msgspec.Struct, frozen=True, kw_only=True, tag="NodeExpired.v1"):
@@ -161,6 +196,27 @@ class NodeRenamed(msgspec.Struct, frozen=True, kw_only=True, tag="NodeRenamed.v1
 
     node: NodeId
     name: str
+
+
+class NodeTagged(msgspec.Struct, frozen=True, kw_only=True, tag="NodeTagged.v1"):
+    """The node acts for these tags now, and no longer for its user."""
+
+    node: NodeId
+    tags: tuple[str, ...]
+
+
+class NodeRoutesAdvertised(msgspec.Struct, frozen=True, kw_only=True, tag="NodeRoutesAdvertised.v1"):
+    """The node offers to route these prefixes: all that it offers, canonical and sorted, exit routes too."""
+
+    node: NodeId
+    routes: tuple[str, ...]
+
+
+class NodeRoutesApproved(msgspec.Struct, frozen=True, kw_only=True, tag="NodeRoutesApproved.v1"):
+    """The node may route these prefixes: all that it may, canonical and sorted, whether it offers them or not."""
+
+    node: NodeId
+    routes: tuple[str, ...]
 
 
 class NodeDeleted(msgspec.Struct, frozen=True, kw_only=True, tag="NodeDeleted.v1"):
@@ -250,19 +306,46 @@ class CommandHandled(msgspec.Struct, frozen=True, kw_only=True, tag="CommandHand
     result: msgspec.Raw
 
 
-TailnetEvent = LogStarted | BaseDomainSet | PoolsSet | DerpMapSet
+ROLES: Final = ("owner", "admin", "it-admin", "network-admin", "billing-admin", "auditor", "member")
+"""What a user may be; one of them, and there is one owner at most."""
+
+TailnetEvent = LogStarted | BaseDomainSet | PoolsSet | DerpMapSet | DomainsSet | WireGuardModeSet
+UserEvent = UserCreated | UserRoleSet
 AuthKeyEvent = AuthKeyCreated | AuthKeyUsed | AuthKeyExpired
-NodeEvent = NodeRegistered | NodeReregistered | NodeExpired | NodeExpirySet | NodeRenamed | NodeDeleted
+NodeEvent = (
+    NodeRegistered
+    | NodeReregistered
+    | NodeExpired
+    | NodeExpirySet
+    | NodeRenamed
+    | NodeTagged
+    | NodeRoutesAdvertised
+    | NodeRoutesApproved
+    | NodeDeleted
+)
 PeerEvent = PeerRegistered | PeerRemoved | PeerDisabled | PeerExpired | PeerEnabled
 ConnectionEvent = ConnectionAdded | ConnectionUpdated | ConnectionRemoved
-Event = TailnetEvent | UserCreated | AuthKeyEvent | NodeEvent | PeerEvent | ConnectionEvent | CommandHandled
+Event = (
+    TailnetEvent
+    | PolicySet
+    | UserEvent
+    | AuthKeyEvent
+    | NodeEvent
+    | PeerEvent
+    | ConnectionEvent
+    | CommandHandled
+)
 
 EVENTS: Final[tuple[type[Event], ...]] = (
     LogStarted,
     BaseDomainSet,
     PoolsSet,
     DerpMapSet,
+    DomainsSet,
+    WireGuardModeSet,
+    PolicySet,
     UserCreated,
+    UserRoleSet,
     AuthKeyCreated,
     AuthKeyUsed,
     AuthKeyExpired,
@@ -271,6 +354,9 @@ EVENTS: Final[tuple[type[Event], ...]] = (
     NodeExpired,
     NodeExpirySet,
     NodeRenamed,
+    NodeTagged,
+    NodeRoutesAdvertised,
+    NodeRoutesApproved,
     NodeDeleted,
     PeerRegistered,
     PeerRemoved,
@@ -291,37 +377,20 @@ def tag_of(event: Event) -> str:
 
 def stream_of(event: Event, command_id: str) -> str:
     """Return the aggregate that the event belongs to, as `node/7`; a receipt's is named by its command."""
-    match event:
-        case CommandHandled():  # every other event of a log
-            return f"receipt/{command_id}"
-        case LogStarted() | BaseDomainSet() | PoolsSet() | DerpMapSet():
-            return "tailnet"
-        case UserCreated(user=user):
-            return f"user/{user}"
-        case AuthKeyCreated(key=key) | AuthKeyUsed(key=key) | AuthKeyExpired(key=key):
-            return f"authkey/{key}"
-        case (
-            NodeRegistered(node=node)
-            | NodeReregistered(node=node)
-            | NodeExpired(node=node)
-            | NodeExpirySet(node=node)
-            | NodeRenamed(node=node)
-            | NodeDeleted(node=node)
-        ):
-            return f"node/{node}"
-        case (
-            PeerRegistered(peer=peer)
-            | PeerRemoved(peer=peer)
-            | PeerDisabled(peer=peer)
-            | PeerExpired(peer=peer)
-            | PeerEnabled(peer=peer)
-        ):
-            return f"peer/{peer}"
-        case (
-            ConnectionAdded(node=node, peer=peer)
-            | ConnectionUpdated(node=node, peer=peer)
-            | ConnectionRemoved(node=node, peer=peer)
-        ):
-            return f"connection/{node}-{peer}"
-        case _:
-            assert_never(event)
+    if isinstance(event, CommandHandled):  # every other event of a log
+        return f"receipt/{command_id}"
+    if isinstance(event, NodeEvent):
+        return f"node/{event.node}"
+    if isinstance(event, PeerEvent):
+        return f"peer/{event.peer}"
+    if isinstance(event, ConnectionEvent):
+        return f"connection/{event.node}-{event.peer}"
+    if isinstance(event, AuthKeyEvent):
+        return f"authkey/{event.key}"
+    if isinstance(event, UserEvent):
+        return f"user/{event.user}"
+    if isinstance(event, PolicySet):
+        return "policy"
+    if isinstance(event, TailnetEvent):
+        return "tailnet"
+    assert_never(event)

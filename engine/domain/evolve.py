@@ -20,6 +20,7 @@ from engine.domain.events import (
     ConnectionRemoved,
     ConnectionUpdated,
     DerpMapSet,
+    DomainsSet,
     LogStarted,
     NodeDeleted,
     NodeEvent,
@@ -28,6 +29,9 @@ from engine.domain.events import (
     NodeRegistered,
     NodeRenamed,
     NodeReregistered,
+    NodeRoutesAdvertised,
+    NodeRoutesApproved,
+    NodeTagged,
     PeerDisabled,
     PeerEnabled,
     PeerEvent,
@@ -37,6 +41,9 @@ from engine.domain.events import (
     PoolsSet,
     TailnetEvent,
     UserCreated,
+    UserEvent,
+    UserRoleSet,
+    WireGuardModeSet,
 )
 from engine.domain.values import NEVER, Millis
 
@@ -57,17 +64,32 @@ def evolve_settings(settings: Settings, event: TailnetEvent) -> Settings:
         case DerpMapSet(derp_map=derp_map):
             # A decoded Raw is a window into the record that it came in: a copy lets the record go.
             return replace(settings, derp_map=derp_map.copy())
+        case DomainsSet(domains=domains):
+            return replace(settings, domains=domains)
+        case WireGuardModeSet(mode=mode):
+            return replace(settings, wireguard_mode=mode)
         case LogStarted():
             return settings
         case _:
             assert_never(event)
 
 
-def evolve_user(_user: User | None, event: UserCreated, at: Millis) -> User:
+def evolve_user(user: User | None, event: UserEvent, at: Millis) -> User | None:
     """Return the user after the event."""
-    return User(
-        id=event.user, name=event.name, display_name=event.display_name, email=event.email, created=at
-    )
+    match event:
+        case UserCreated():
+            return User(
+                id=event.user,
+                name=event.name,
+                display_name=event.display_name,
+                email=event.email,
+                role=event.role or "member",
+                created=at,
+            )
+        case UserRoleSet(role=role):
+            return user and replace(user, role=role)
+        case _:
+            assert_never(event)
 
 
 def evolve_auth_key(key: AuthKey | None, event: AuthKeyEvent, at: Millis) -> AuthKey | None:
@@ -110,6 +132,8 @@ def evolve_node(node: Node | None, event: NodeEvent, at: Millis) -> Node | None:
                 registered_at=at,
                 os=event.os,
                 capver=event.capver,
+                os_version=event.os_version,
+                client_version=event.client_version,
             )
         case NodeExpired(at=since):
             return node and replace(node, expired=True, expiry=since)
@@ -117,6 +141,12 @@ def evolve_node(node: Node | None, event: NodeEvent, at: Millis) -> Node | None:
             return node and replace(node, expired=False, expiry=expiry)
         case NodeRenamed(name=name):
             return node and replace(node, name=name)
+        case NodeTagged(tags=tags):
+            return node and replace(node, tags=tags)
+        case NodeRoutesAdvertised(routes=routes):
+            return node and replace(node, advertised=routes)
+        case NodeRoutesApproved(routes=routes):
+            return node and replace(node, approved=routes)
         case NodeDeleted():
             return None
         case _:
@@ -142,6 +172,8 @@ def _new_node(event: NodeRegistered, at: Millis) -> Node:
         registered_at=at,
         os=event.os,
         capver=event.capver,
+        os_version=event.os_version,
+        client_version=event.client_version,
     )
 
 

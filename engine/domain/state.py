@@ -9,7 +9,16 @@ import ipaddress
 from typing import Final, TypeVar, assert_never
 
 from engine.domain.addresses import Pool, PoolName, next_free, pools_of
-from engine.domain.aggregates import AuthKey, Connection, Node, Peer, Settings, User
+from engine.domain.aggregates import (
+    DEFAULT_ROUTES,
+    AuthKey,
+    Connection,
+    Node,
+    Peer,
+    PolicyText,
+    Settings,
+    User,
+)
 from engine.domain.events import (
     AuthKeyCreated,
     AuthKeyEvent,
@@ -22,6 +31,7 @@ from engine.domain.events import (
     ConnectionRemoved,
     ConnectionUpdated,
     DerpMapSet,
+    DomainsSet,
     Event,
     LogStarted,
     NodeDeleted,
@@ -31,15 +41,22 @@ from engine.domain.events import (
     NodeRegistered,
     NodeRenamed,
     NodeReregistered,
+    NodeRoutesAdvertised,
+    NodeRoutesApproved,
+    NodeTagged,
     PeerDisabled,
     PeerEnabled,
     PeerEvent,
     PeerExpired,
     PeerRegistered,
     PeerRemoved,
+    PolicySet,
     PoolsSet,
     TailnetEvent,
     UserCreated,
+    UserEvent,
+    UserRoleSet,
+    WireGuardModeSet,
 )
 from engine.domain.evolve import (
     evolve_auth_key,
@@ -60,12 +77,24 @@ from engine.domain.values import (
     UserId,
 )
 
-__all__ = ("DEFAULT_ROUTES", "AuthKey", "Connection", "Node", "Peer", "Settings", "Tailnet", "User")
+__all__ = (
+    "DEFAULT_ROUTES",
+    "AuthKey",
+    "Connection",
+    "Node",
+    "Peer",
+    "PolicyText",
+    "Settings",
+    "Tailnet",
+    "User",
+)
 
 K = TypeVar("K")
 V = TypeVar("V")
 
-DEFAULT_ROUTES: Final = frozenset({"0.0.0.0/0", "::/0"})
+KEPT_POLICIES: Final = 100
+KEPT_POLICY_CHARACTERS: Final = 16 * 1024 * 1024
+"""Former policies that one may go back to: the latest distinct ones, so many and so long together at most."""
 
 
 class Tailnet:
@@ -75,6 +104,7 @@ class Tailnet:
     endpoint, prefix and city; users by name in lower case; pre-auth keys by digest; connections from both ends.
     `retired_keys` holds the former keys of living nodes; `holders` says who has an address (as an integer; nodes
     and WireGuard-only peers share one number space); `handed_out` is the last address that each pool gave.
+    `policies` holds texts by digest, the last one set at the end: the present one and former ones.
     """
 
     __hash__ = None  # type: ignore[assignment]
@@ -82,6 +112,8 @@ class Tailnet:
     def __init__(self) -> None:
         self.settings: Settings = Settings()
         self.pools: dict[PoolName, Pool] = pools_of(self.settings)
+        self.policy: PolicyText | None = None
+        self.policies: dict[str, str] = {}
         self.users: dict[UserId, User] = {}
         self.auth_keys: dict[AuthKeyId, AuthKey] = {}
         self.nodes: dict[NodeId, Node] = {}
@@ -124,6 +156,9 @@ class Tailnet:
                 | NodeExpired()
                 | NodeExpirySet()
                 | NodeRenamed()
+                | NodeTagged()
+                | NodeRoutesAdvertised()
+                | NodeRoutesApproved()
                 | NodeDeleted()
             ):
                 self._apply_node(event, at)
@@ -133,11 +168,13 @@ class Tailnet:
                 self._apply_connection(event, at)
             case PeerRegistered() | PeerRemoved() | PeerDisabled() | PeerExpired() | PeerEnabled():
                 self._apply_peer(event, at)
-            case UserCreated(user=number, name=name):
-                self.users[number] = evolve_user(None, event, at)
-                self.user_by_name[name.lower()] = number
-                self.next_user = max(self.next_user, UserId(number + 1))
-            case LogStarted() | BaseDomainSet() | PoolsSet() | DerpMapSet():
+            case UserCreated() | UserRoleSet():
+                self._apply_user(event, at)
+            case PolicySet():
+                self._apply_policy(event, at)
+            case (
+                LogStarted() | BaseDomainSet() | PoolsSet() | DerpMapSet() | DomainsSet() | WireGuardModeSet()
+            ):
                 self._apply_settings(event)
             case _:
                 assert_never(event)
@@ -174,6 +211,26 @@ class Tailnet:
         self.settings = evolve_settings(self.settings, event)
         if isinstance(event, PoolsSet):
             self.pools = pools_of(self.settings)
+
+    def _apply_policy(self, event: PolicySet, at: Millis) -> None:
+        self.policy = PolicyText(text=event.text, digest=event.digest, at=at) if event.text else None
+        if not event.text:
+            return
+        self.policies.pop(event.digest, None)
+        self.policies[event.digest] = event.text
+        total = sum(map(len, self.policies.values()))
+        for digest in list(self.policies)[:-1]:
+            if len(self.policies) <= KEPT_POLICIES and total <= KEPT_POLICY_CHARACTERS:
+                break
+            total -= len(self.policies.pop(digest))
+
+    def _apply_user(self, event: UserEvent, at: Millis) -> None:
+        user = evolve_user(self.users.get(event.user), event, at)
+        if user is None:
+            return
+        self.users[user.id] = user
+        self.user_by_name[user.name.lower()] = user.id
+        self.next_user = max(self.next_user, UserId(user.id + 1))
 
     def _apply_auth_key(self, event: AuthKeyEvent, at: Millis) -> None:
         key = evolve_auth_key(self.auth_keys.get(event.key), event, at)

@@ -30,6 +30,7 @@ from engine.domain.events import (
     ConnectionRemoved,
     ConnectionUpdated,
     DerpMapSet,
+    DomainsSet,
     Event,
     LogStarted,
     NodeDeleted,
@@ -38,13 +39,19 @@ from engine.domain.events import (
     NodeRegistered,
     NodeRenamed,
     NodeReregistered,
+    NodeRoutesAdvertised,
+    NodeRoutesApproved,
+    NodeTagged,
     PeerDisabled,
     PeerEnabled,
     PeerExpired,
     PeerRegistered,
     PeerRemoved,
+    PolicySet,
     PoolsSet,
     UserCreated,
+    UserRoleSet,
+    WireGuardModeSet,
 )
 from engine.domain.values import NodeId, PeerId, UserId
 from engine.ports import Recorded
@@ -80,7 +87,7 @@ def _touched(state: NetmapState, event: Event) -> list[Change | None]:
     match event:
         case LogStarted() | BaseDomainSet() | DerpMapSet():
             return [_put_tailnet(state)]
-        case UserCreated(user=number):
+        case UserCreated(user=number) | UserRoleSet(user=number):
             return [_put_user(state, number)]
         case (
             NodeRegistered(node=number)
@@ -88,6 +95,9 @@ def _touched(state: NetmapState, event: Event) -> list[Change | None]:
             | NodeExpired(node=number)
             | NodeExpirySet(node=number)
             | NodeRenamed(node=number)
+            | NodeTagged(node=number)
+            | NodeRoutesAdvertised(node=number)
+            | NodeRoutesApproved(node=number)
             | NodeDeleted(node=number)
         ):
             return _put_node(state, number)
@@ -105,7 +115,16 @@ def _touched(state: NetmapState, event: Event) -> list[Change | None]:
             | ConnectionRemoved(node=number, peer=peer)
         ):
             return [_put_connection(state, number, peer)]
-        case PoolsSet() | AuthKeyCreated() | AuthKeyUsed() | AuthKeyExpired() | CommandHandled():
+        case (
+            PoolsSet()
+            | DomainsSet()
+            | WireGuardModeSet()
+            | PolicySet()
+            | AuthKeyCreated()
+            | AuthKeyUsed()
+            | AuthKeyExpired()
+            | CommandHandled()
+        ):
             return []
         case _:
             assert_never(event)

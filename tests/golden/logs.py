@@ -14,6 +14,7 @@ import msgspec
 from eventsourcing.persistence import Notification
 
 from engine.adapters.store.codec import Codec
+from engine.domain.aggregates import AuthKey, Connection, Node, Peer, PolicyText, Settings, User
 from engine.domain.events import EVENTS
 from engine.domain.state import Tailnet
 from engine.domain.values import DEFAULT_TAILNET
@@ -39,22 +40,41 @@ def decoded(rows: Iterable[Row]) -> list[Recorded]:
     return Codec(DEFAULT_TAILNET).decode(stored, "")
 
 
-def folded(found: Iterable[Recorded]) -> dict[str, Any]:
-    """What the records mean, as plain values."""
+class Meaning(msgspec.Struct, frozen=True, kw_only=True):
+    """What a log says; a field that came later has its default in an older meaning."""
+
+    settings: Settings
+    users: list[User]
+    auth_keys: list[AuthKey]
+    nodes: list[Node]
+    peers: list[Peer]
+    connections: list[Connection]
+    next: list[int]
+    policy: PolicyText | None = None
+    policies: dict[str, str] = {}
+
+
+def folded(found: Iterable[Recorded]) -> Meaning:
+    """What the records mean."""
     tailnet = Tailnet()
     for record in found:
         tailnet.apply(record.event, record.envelope.at)
-    tables = {
-        "settings": tailnet.settings,
-        "users": list(tailnet.users.values()),
-        "auth_keys": list(tailnet.auth_keys.values()),
-        "nodes": list(tailnet.nodes.values()),
-        "peers": list(tailnet.peers.values()),
-        "connections": list(tailnet.connections.values()),
-        "next": [tailnet.next_user, tailnet.next_auth_key, tailnet.next_node, tailnet.next_peer],
-    }
-    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(tables))
-    return plain
+    return Meaning(
+        settings=tailnet.settings,
+        users=list(tailnet.users.values()),
+        auth_keys=list(tailnet.auth_keys.values()),
+        nodes=list(tailnet.nodes.values()),
+        peers=list(tailnet.peers.values()),
+        connections=list(tailnet.connections.values()),
+        next=[tailnet.next_user, tailnet.next_auth_key, tailnet.next_node, tailnet.next_peer],
+        policy=tailnet.policy,
+        policies=tailnet.policies,
+    )
+
+
+def plain(meaning: Meaning) -> Any:
+    """The meaning as plain values, all fields named."""
+    return msgspec.json.decode(msgspec.json.encode(meaning))
 
 
 def stored_today() -> list[Row]:

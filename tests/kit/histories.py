@@ -21,6 +21,7 @@ from engine.domain.events import (
     ConnectionRemoved,
     ConnectionUpdated,
     DerpMapSet,
+    DomainsSet,
     Event,
     ExtraConfig,
     LogStarted,
@@ -30,13 +31,19 @@ from engine.domain.events import (
     NodeRegistered,
     NodeRenamed,
     NodeReregistered,
+    NodeRoutesAdvertised,
+    NodeRoutesApproved,
+    NodeTagged,
     PeerDisabled,
     PeerEnabled,
     PeerExpired,
     PeerRegistered,
     PeerRemoved,
+    PolicySet,
     PoolsSet,
     UserCreated,
+    UserRoleSet,
+    WireGuardModeSet,
     stream_of,
 )
 from engine.domain.values import (
@@ -58,6 +65,23 @@ from engine.ports import Envelope, Recorded
 Step = tuple[str, int, int]
 START: Final = 1_700_000_000_000
 TAGS: Final = ((), (), (), ("tag:a",), ("tag:b", "tag:a"), ("tag:a", "tag:b"), ("tag:b",))
+
+ROLES: Final = ("admin", "member", "auditor", "it-admin")
+ROUTES: Final = (
+    (),
+    ("10.0.0.0/8",),
+    ("0.0.0.0/0", "::/0"),
+    ("10.1.0.0/16", "192.168.1.0/24"),
+    ("0.0.0.0/0", "10.0.0.0/8", "::/0"),
+    ("192.168.1.0/24", "fd00:1::/64"),
+)
+POLICIES: Final = (
+    "",
+    '{"acls":[{"action":"accept","src":["*"],"dst":["*:*"]}]}',
+    '{"grants":[{"src":["*"],"dst":["*"],"ip":["*"]}]} // the same by a grant',
+    "{} // the same by saying nothing",
+)
+"""Under each of them everybody sees everybody and may send to every port, as without a policy."""
 
 
 def key(kind: str, *parts: object) -> str:
@@ -131,6 +155,8 @@ class Teller:
                 ephemeral=b % 5 == 0,
                 os="linux",
                 capver=113,
+                os_version="6.1.0",
+                client_version="1.92.5-tdeadbeef",
             )
         )
 
@@ -163,6 +189,30 @@ class Teller:
         if self.nodes:
             number = self.nodes[a % len(self.nodes)]
             self.events.append(NodeRenamed(node=number, name=f"node{number}x{b % 3}"))
+
+    def tag(self, a: int, b: int) -> None:
+        tags = TAGS[b % len(TAGS)]
+        if self.nodes and tags:
+            self.events.append(NodeTagged(node=self.nodes[a % len(self.nodes)], tags=tags))
+
+    def advertise(self, a: int, b: int) -> None:
+        if self.nodes:
+            number = self.nodes[a % len(self.nodes)]
+            self.events.append(NodeRoutesAdvertised(node=number, routes=ROUTES[b % len(ROUTES)]))
+
+    def approve(self, a: int, b: int) -> None:
+        if self.nodes:
+            number = self.nodes[a % len(self.nodes)]
+            self.events.append(NodeRoutesApproved(node=number, routes=ROUTES[b % len(ROUTES)]))
+
+    def role(self, a: int, b: int) -> None:
+        if self.users:
+            self.events.append(UserRoleSet(user=self.users[a % len(self.users)], role=ROLES[b % len(ROLES)]))
+
+    def policy(self, a: int, _b: int) -> None:
+        text = POLICIES[a % len(POLICIES)]
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        self.events.append(PolicySet(text=text, digest=digest))
 
     def delete(self, a: int, _b: int) -> None:
         if not self.nodes:
@@ -228,7 +278,11 @@ class Teller:
             self.events.append(ConnectionRemoved(node=node, peer=peer))
 
     def settings(self, a: int, b: int) -> None:
-        if b % 3 == 0:
+        if b % 5 == 3:
+            self.events.append(DomainsSet(domains=(f"net{a % 3}.example",)))
+        elif b % 5 == 4:
+            self.events.append(WireGuardModeSet(mode=("bypass", "enforce")[a % 2]))
+        elif b % 3 == 0:
             self.events.append(BaseDomainSet(domain=f"net{a % 3}.internal"))
         elif b % 3 == 1:
             derp_map = msgspec.Raw(b'{"Regions":{"%d":null}}' % (a % 4))
@@ -260,6 +314,11 @@ TELLERS: Final[dict[str, Callable[[Teller, int, int], None]]] = {
     "expire": Teller.expire,
     "expiry": Teller.expiry,
     "rename": Teller.rename,
+    "tag": Teller.tag,
+    "advertise": Teller.advertise,
+    "approve": Teller.approve,
+    "role": Teller.role,
+    "policy": Teller.policy,
     "delete": Teller.delete,
     "peer": Teller.peer,
     "peer_end": Teller.peer_end,
