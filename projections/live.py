@@ -10,7 +10,6 @@ from typing import ClassVar, Final
 
 from engine.domain.events import NodeDeleted
 from engine.domain.values import Position
-from engine.policy.policy import Policy
 from engine.ports import Clock, EventReader, Fault, Recorded
 from projections.inventory.receipts import Receipts
 from projections.netmap.deltas import Step
@@ -30,11 +29,10 @@ class Behind(Fault):
 class Live:
     """What one projection process knows now."""
 
-    def __init__(self, reader: EventReader, clock: Clock, policy: Policy | None = None) -> None:
+    def __init__(self, reader: EventReader, clock: Clock) -> None:
         self.reader: Final = reader
         self.clock: Final = clock
-        self.policy: Final = policy
-        self.state: Final = NetmapState(policy)
+        self.state: Final = NetmapState()
         self.receipts: Final = Receipts()
         self.soft: Final = SoftCache(clock.monotonic)
         self.wake: Final = asyncio.Event()

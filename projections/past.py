@@ -60,7 +60,7 @@ class Past:
         if held is not None:
             self._kept.move_to_end(key)
             return held
-        replay = Replay(moment, self._live.policy)
+        replay = Replay(moment)
         while not replay.arrived:
             records = await self._live.reader.read(replay.state.position, PAGE)
             if not records or replay.take(records):

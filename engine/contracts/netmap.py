@@ -32,6 +32,8 @@ from engine.domain.values import (
     StableId,
     UserId,
 )
+from engine.policy.attributes import DISABLE_IPV4
+from engine.policy.policy import Entry, Reach, SshRule, SshUse
 
 
 class NodeObject(msgspec.Struct, frozen=True, kw_only=True, tag="node", omit_defaults=True):
@@ -93,33 +95,74 @@ class UserObject(msgspec.Struct, frozen=True, kw_only=True, tag="user", omit_def
     display_name: str = ""
 
 
-class FilterRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One rule of a packet filter, before it takes a form that a client's capver understands.
-
-    `source_sets` are the sets whose classes' nodes may send; `ports` are (first, last); protocols empty means
-    TCP, UDP and ICMP. Destinations are the viewer itself until routes come.
-    """
-
-    source_sets: tuple[str, ...]
-    ports: tuple[tuple[int, int], ...] = ((0, 65_535),)
-    protocols: tuple[int, ...] = ()
-
-
 class ClassSetObject(msgspec.Struct, frozen=True, kw_only=True, tag="set", omit_defaults=True):
     """Classes that a policy speaks of together, under a name that stays the same while classes come and go."""
 
     id: str
     classes: tuple[str, ...]
     """Sorted."""
+    is_source: bool = False
+    """Whether filters name it: its nodes then carry its name in their viewers' netmaps."""
 
 
 class ClassObject(msgspec.Struct, frozen=True, kw_only=True, tag="class", omit_defaults=True):
-    """Nodes of one policy identity: what they see, and who may reach them."""
+    """Nodes of one policy identity: what they see, who may reach them, and what they may do."""
 
     id: str
     sees: tuple[str, ...]
     """The sets whose classes' nodes are peers of this class's nodes, sorted."""
-    rules: tuple[FilterRule, ...] = ()
+    user: UserId = UserId(0)
+    """Whose nodes they are; 0 for tagged ones."""
+    rules: tuple[Reach, ...] = ()
+    capabilities: tuple[str, ...] = ()
+    """What their own clients are told that they may do, beyond what everybody may; sorted."""
+    ssh: tuple[SshUse, ...] = ()
+    local_names: tuple[tuple[str, str], ...] = ()
+    """Their user's login names under SSH rules of which they are sources: (rule, name)."""
+
+    @property
+    def has_ipv4(self) -> bool:
+        """Whether its nodes show their IPv4 addresses."""
+        return DISABLE_IPV4 not in self.capabilities
+
+
+class EntryObject(msgspec.Struct, frozen=True, kw_only=True, tag="entry"):
+    """The sources of one rule; classes say by its id how they may be reached by them."""
+
+    entry: Entry
+
+
+class SshRuleObject(msgspec.Struct, frozen=True, kw_only=True, tag="ssh"):
+    """One rule of Tailscale SSH; classes that have it name it by its id."""
+
+    rule: SshRule
+
+
+class ProgramObject(msgspec.Struct, frozen=True, kw_only=True, tag="program"):
+    """The order of all entries: address lists are merged over all of them before they are cut to one node."""
+
+    entries: tuple[str, ...]
+
+
+class SteeredRouters(msgspec.Struct, frozen=True, array_like=True):
+    """Viewers of these sets use the prefix through the first of these routers that is there."""
+
+    sets: tuple[str, ...]
+    routers: tuple[NodeId, ...]
+
+
+class RouteObject(msgspec.Struct, frozen=True, kw_only=True, tag="route", omit_defaults=True):
+    """An approved prefix that is no exit route: who routes it, and who is told.
+
+    Its primary router is the first that is online. Viewers whose class is in any of `sets` are told of it there;
+    others as `steered` says, the first that fits.
+    """
+
+    prefix: str
+    routers: tuple[NodeId, ...]
+    """In the order in which they joined."""
+    sets: tuple[str, ...] = ()
+    steered: tuple[SteeredRouters, ...] = ()
 
 
 class ConnectionExtra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -128,6 +171,8 @@ class ConnectionExtra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     peer: PeerId
     ipv4_masq: str = ""
     ipv6_masq: str = ""
+    allowed_ips: tuple[str, ...] | None = None
+    """What is left of the peer's allowed IPs where the policy rules over WireGuard-only peers; None: all."""
 
 
 class ExtrasObject(msgspec.Struct, frozen=True, kw_only=True, tag="extras", omit_defaults=True):
@@ -150,10 +195,15 @@ NetmapObject = (
     | UserObject
     | ClassSetObject
     | ClassObject
+    | EntryObject
+    | SshRuleObject
+    | ProgramObject
+    | RouteObject
     | ExtrasObject
     | TailnetObject
 )
 TAILNET_KEY: Final = "tailnet"
+PROGRAM_KEY: Final = "program"
 MAX_DELTA: Final = 512 * 1024
 """Octets: half of a NATS server's default max_payload (1 MiB)."""
 BOOKMARK_SECONDS: Final = 1.0
@@ -173,6 +223,14 @@ def key_of(value: NetmapObject) -> str:
             return f"set/{name}"
         case ClassObject(id=name):
             return f"class/{name}"
+        case EntryObject(entry=entry):
+            return f"entry/{entry.id}"
+        case SshRuleObject(rule=rule):
+            return f"ssh/{rule.id}"
+        case ProgramObject():
+            return PROGRAM_KEY
+        case RouteObject(prefix=prefix):
+            return f"route/{prefix}"
         case ExtrasObject(node=number):
             return f"extras/{number}"
         case TailnetObject():

@@ -1,5 +1,9 @@
-"""Who sees whom, and who may send what to whom; pure.
+"""Who sees whom, and who may send what to whom; pure. It knows nothing of the rest of the engine.
 
-- `policy.py`: identities of classes, what a policy says of each, and the interface of every policy
-- `allow_all.py`: the policy of a tailnet that has none: everybody sees and may reach everybody
+- `hujson.py`, `reading.py`, `read_*.py`: from an author's text to a `Document` (`document.py`), or a `PolicyFault` (`faults.py`)
+- `subjects.py`: people and devices, as a policy may know them
+- `program.py`, `ssh.py`, `attributes.py`, `postures.py`, `ranges.py`: the parts of a compiled policy
+- `compiled.py`: the compiled policy: of which class a device is, and how a class stands (`policy.py`)
+- `matching.py`, `checks.py`, `preview.py`: a policy's own tests, and what an edit would change
+- `approval.py`: who may have which tag, and which routes are approved by themselves
 """

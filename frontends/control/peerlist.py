@@ -67,7 +67,7 @@ class PeerLists:
     def _pack(self, scope: Scope, number: int, without: NodeId | None) -> bytes:
         shown, classes = self._view.shown, scope.classes
         data = [
-            shown[node].fragment.data
+            scope.fragment(node, shown[node].fragment).data
             for node in sorted(self._blocks[number])
             if node != without and shown[node].class_id in classes
         ]

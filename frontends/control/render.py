@@ -16,6 +16,8 @@ import msgspec
 from engine.contracts.netmap import NOWHERE, ConnectionExtra, NodeObject, WireGuardPeerObject
 from engine.contracts.soft import SoftFact
 from engine.domain.values import Millis, UserId
+from engine.policy.attributes import DISABLE_IPV4
+from engine.policy.ranges import EXIT_ROUTES
 from frontends.control.profiles import TAGGED, WIREGUARD
 from frontends.control.rules import set_capability
 from frontends.wire import capver, timetext
@@ -29,10 +31,14 @@ from frontends.wire.tailcfg.node import PATCH_FIELD, TRAVEL, CapMap, Node, PeerC
 SELF_CAPABILITIES: Final[CapMap] = {
     "https://tailscale.com/cap/file-sharing": None,
     "https://tailscale.com/cap/ssh": None,
-    "https://tailscale.com/cap/is-admin": None,
+    "https://tailscale.com/cap/tailnet-lock": None,
+    "probe-udp-lifetime": None,
+    "ssh-behavior-v1": None,
+    "ssh-env-vars": None,
+    "store-appc-routes": None,
     "default-auto-update": (False,),
 }
-"""What every node may do (control-protocol §6.3); names from tailscale tailcfg/nodecap, v1.102.3."""
+"""What every node may do, as the hosted service has it (policy vectors, README); names from tailscale tailcfg/nodecap."""
 SUGGEST_EXIT_NODE: Final = "suggest-exit-node"
 _DEFAULTS: Final = frozenset({"0.0.0.0/0", "::/0"})
 _NO_DISCO: Final = ZERO_TEXT[Kind.DISCO]
@@ -55,8 +61,14 @@ def user_of(node: NodeObject) -> UserId:
     return TAGGED.id if node.tags else node.user
 
 
-def self_node(node: NodeObject, base: str) -> Node:
-    """Return the node as its own client gets it; an expired one has a time of expiry in the past."""
+def self_node(node: NodeObject, base: str, capabilities: Iterable[str], primaries: tuple[str, ...]) -> Node:
+    """Return the node as its own client gets it; an expired one has a time of expiry in the past.
+
+    `capabilities` are those beyond everybody's; `primaries` are the prefixes for which it is the primary router.
+    """
+    more = tuple(capabilities)
+    addresses = addresses_of(node, has_ipv4=DISABLE_IPV4 not in more)
+    routes = () if node.expired else (*node.routes, *(EXIT_ROUTES if node.is_exit else ()))
     return Node(
         id=node.id,
         stable_id=node.stable_id,
@@ -64,8 +76,9 @@ def self_node(node: NodeObject, base: str) -> Node:
         user=user_of(node),
         key=node.node_key,
         machine=node.machine_key,
-        addresses=_addresses(node),
-        allowed_ips=_addresses(node),
+        addresses=addresses,
+        allowed_ips=(*addresses, *routes),
+        primary_routes=(() if node.expired else primaries) or None,
         hostinfo=_host_in_log(node),
         created=timetext.show(node.created),
         key_expiry=_expiry(node),
@@ -73,15 +86,19 @@ def self_node(node: NodeObject, base: str) -> Node:
         cap=node.capver,
         tags=node.tags or None,
         machine_authorized=True,
-        cap_map=SELF_CAPABILITIES,
+        cap_map=SELF_CAPABILITIES | dict.fromkeys(more),
     )
 
 
-def peer_node(node: NodeObject, fact: SoftFact | None, base: str, sets: Iterable[str]) -> Node:
-    """Return the node as everybody else gets it who may see it.
+def peer_node(
+    node: NodeObject, fact: SoftFact | None, base: str, sets: Iterable[str], *, has_ipv4: bool = True
+) -> Node:
+    """Return the node as everybody else gets it who may see it, without the routes that depend on the viewer.
 
     `sets` are the sets that its class is in: filters name them as sources, and an expired node is no source.
     """
+    addresses = addresses_of(node, has_ipv4=has_ipv4)
+    is_exit = node.is_exit and not node.expired
     online = fact is not None and fact.online
     known = fact or SoftFact(node=node.id, origin="", generation=0, sequence=0)
     return Node(
@@ -91,8 +108,8 @@ def peer_node(node: NodeObject, fact: SoftFact | None, base: str, sets: Iterable
         user=user_of(node),
         key=node.node_key,
         disco_key=known.disco_key or _NO_DISCO,
-        addresses=_addresses(node),
-        allowed_ips=_addresses(node),
+        addresses=addresses,
+        allowed_ips=(*addresses, *(EXIT_ROUTES if is_exit else ())),
         endpoints=known.endpoints,
         derp=legacy(known.home_derp),
         home_derp=known.home_derp,
@@ -105,7 +122,7 @@ def peer_node(node: NodeObject, fact: SoftFact | None, base: str, sets: Iterable
         online=online,
         last_seen=None if online else timetext.show_or_leave_out(known.last_seen),
         machine_authorized=True,
-        cap_map={} if node.expired else {set_capability(name): None for name in sets},
+        cap_map=_carried(sets, is_exit=is_exit) if not node.expired else {},
     )
 
 
@@ -116,10 +133,11 @@ def wireguard_node(
     if version < capver.WIREGUARD_ONLY or version < capver.JAILED:
         return None
     translates = version >= capver.MASQUERADE_V6
-    own = _addresses(peer)
+    own = addresses_of(peer)
+    allowed = peer.allowed_ips if connection.allowed_ips is None else connection.allowed_ips
     routes = tuple(
         prefix
-        for prefix in dict.fromkeys(_prefix(text) for text in peer.allowed_ips)
+        for prefix in dict.fromkeys(_prefix(text) for text in allowed)
         if prefix not in own and (translates or prefix in _DEFAULTS or ":" not in prefix)
     )
     extra = peer.extra
@@ -170,10 +188,18 @@ def _fqdn(name: str, base: str) -> str:
     return f"{name}.{base}."
 
 
-def _addresses(node: NodeObject | WireGuardPeerObject) -> tuple[str, ...]:
+def addresses_of(node: NodeObject | WireGuardPeerObject, *, has_ipv4: bool = True) -> tuple[str, ...]:
     """Return the addresses as prefixes, IPv4 first; the log has them in canonical form."""
-    found = (f"{node.ipv4}/32" if node.ipv4 else "", f"{node.ipv6}/128" if node.ipv6 else "")
+    found = (
+        f"{node.ipv4}/32" if node.ipv4 and has_ipv4 else "",
+        f"{node.ipv6}/128" if node.ipv6 else "",
+    )
     return tuple(filter(None, found))
+
+
+def _carried(sets: Iterable[str], *, is_exit: bool) -> CapMap:
+    carried: CapMap = {set_capability(name): None for name in sets}
+    return carried | {SUGGEST_EXIT_NODE: None} if is_exit else carried
 
 
 def _prefix(text: str) -> str:

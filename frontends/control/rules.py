@@ -1,37 +1,48 @@
-"""Packet filters: a class's rules, in the form that a client's capability version understands.
+"""Packet filters: who may reach a node, in the form that its client's capability version understands.
 
-    capver ≥ 109   "SrcIPs": ["cap:netmap.internal/set/all"]         the names stand in the peers' CapMap
-    below          "SrcIPs": ["100.64.0.3/32", …]                    the addresses of the nodes of the sets' classes
+    capver ≥ 109   "SrcIPs": ["cap:netmap.internal/set/5f1c…"]       the names stand in the peers' CapMap
+    below          "SrcIPs": ["100.64.0.3", …]                       the addresses of the nodes of the sets' classes
 
-Rule 1: a source is never `*` and never the address of a WireGuard-only peer: behind one with default routes anybody
-        may use any address that no other visible node has (wireguard-only-peers §0.10).
-Rule 2: the names stand in the CapMap of nodes only, so a WireGuard-only peer matches none. They are those of sets:
+Rule 1: the names stand in the CapMap of nodes only, so a WireGuard-only peer matches none. They are those of sets:
         a filter does not change when classes or their nodes come and go.
-Rule 3: the destinations are the viewer's own addresses: a client counts routes that it merely offers as its own.
+Rule 2: whoever is connected to a WireGuard-only peer gets no range as a source: behind one with default routes anybody may
+        use any address that no other visible node has (wireguard-only-peers §0.10). What ranges would let in is cut to the
+        addresses and routes of the nodes that the viewer sees.
+Rule 3: address lists are exactly those of the hosted service: entries with equal sources are merged over the whole policy, and
+        only then cut to what concerns the node (policy-semantics §3.3, 8).
 Rule 4: the filter is a named one, always sent whole; without rules it is empty, and lets nothing in.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
 
-from engine.contracts.netmap import FilterRule, NodeObject
+from engine.contracts.netmap import PROGRAM_KEY, ClassObject, EntryObject, ProgramObject
+from engine.policy.policy import INTERNET as INTERNET_TARGET
+from engine.policy.policy import Entry, Reach, Target
+from engine.policy.ranges import INTERNET, TAILNET
+from frontends.control.confine import Owned
+from frontends.control.replica import Replica
+from frontends.control.sources import Sources
 from frontends.wire.codec import encode
 from frontends.wire.tailcfg.filter import NetPortRange, PortRange
-from frontends.wire.tailcfg.node import Node
 
 FILTER: Final = "netmap"
 _SET: Final = "netmap.internal/set/"
+Texts = tuple[str, ...]
 
 
 class _Rule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="pascal"):
-    """A wire rule whose sources are JSON already, shared by all who have them."""
-
-    src_ips: msgspec.Raw = msgspec.field(name="SrcIPs")
-    dst_ports: tuple[NetPortRange, ...]
+    src_ips: Texts = msgspec.field(name="SrcIPs")
+    dst_ports: tuple[NetPortRange, ...] | None = None
     ip_proto: tuple[int, ...] | None = msgspec.field(default=None, name="IPProto")
+    cap_grant: tuple[msgspec.Raw, ...] | None = None
+
+
+class _Grant(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
+    dsts: Texts
+    cap_map: msgspec.Raw
 
 
 def set_capability(name: str) -> str:
@@ -39,43 +50,122 @@ def set_capability(name: str) -> str:
     return f"{_SET}{name}"
 
 
-def by_name(rules: Sequence[FilterRule], node: NodeObject) -> bytes:
-    """Return the value of `PacketFilters` for clients that know sources by capability."""
-    return _filters(rules, node, _names)
+class Rules:
+    """The filters of a replica's classes; `prefixes` are all approved routes."""
 
+    def __init__(self, replica: Replica, sources: Sources) -> None:
+        self._replica: Final = replica
+        self._sources: Final = sources
+        self.prefixes: Texts = ()
 
-@lru_cache(maxsize=256)
-def _names(sets: tuple[str, ...]) -> bytes:
-    """Return the sets as a JSON list of sources; most rules of a tailnet name the same ones."""
-    return encode([f"cap:{set_capability(name)}" for name in sets])
+    def is_settled(self, own: ClassObject) -> bool:
+        """Return whether the filter by name stays as it is while nodes come and go: no source is a list of addresses."""
+        return not any(self._entry(reach.entry).within for reach in own.rules)
 
+    def by_name(self, own: ClassObject, addresses: Texts, owned: Owned | None) -> bytes:
+        """Return the value of `PacketFilters` for clients that know sources by capability.
 
-def by_address(
-    rules: Sequence[FilterRule], node: NodeObject, addresses: Callable[[tuple[str, ...]], bytes]
-) -> bytes:
-    """Return the value of `PacketFilters` for older clients; `addresses` gives the JSON list of some sets."""
-    return _filters(rules, node, addresses)
+        `addresses` are the node's own; `owned` is given for whoever must get no ranges (rule 2).
+        """
+        merged: dict[object, list[Reach]] = {}
+        for number, reach in enumerate(own.rules):
+            entry = self._entry(reach.entry)
+            key: object = (
+                number if entry.grant is not None else (self._named(entry, reach.own, owned), entry.protocol)
+            )
+            merged.setdefault(key, []).append(reach)
+        rules = []
+        for reaches in merged.values():
+            entry = self._entry(reaches[0].entry)
+            rules.append(_rule(self._named(entry, reaches[0].own, owned), entry, reaches, addresses))
+        return encode({FILTER: rules})
 
+    def by_address(self, own: ClassObject, addresses: Texts, owned: Owned | None) -> bytes:
+        """Return the value of `PacketFilters` for older clients (rule 3)."""
+        reaches = {reach.entry: reach for reach in own.rules}
+        merged: dict[object, list[Reach]] = {}
+        for name in self._program():
+            entry, reach = self._entry(name), reaches.get(name)
+            if entry.is_conditional and reach is None:
+                continue
+            texts = self._listed(entry, "" if reach is None else reach.own, owned)
+            key = name if entry.grant is not None else (texts, entry.protocol)
+            slot = merged.setdefault(key, [])
+            if reach is not None:
+                slot.append(reach)
+        rules = []
+        for slot in merged.values():
+            if not slot:
+                continue
+            entry = self._entry(slot[0].entry)
+            texts = self._listed(entry, slot[0].own, owned)
+            if texts or entry.grant is not None:
+                rules.append(_rule(texts, entry, slot, addresses))
+        return encode({FILTER: rules})
 
-def address_list(nodes: Iterable[Node]) -> bytes:
-    """Return the addresses of nodes as a JSON list; an expired node is no source."""
-    return encode([address for node in nodes if not node.expired for address in node.addresses])
+    def _program(self) -> Texts:
+        value = self._replica.get(PROGRAM_KEY)
+        return value.entries if isinstance(value, ProgramObject) else ()
 
+    def _entry(self, name: str) -> Entry:
+        value = self._replica.get(f"entry/{name}")
+        return value.entry if isinstance(value, EntryObject) else Entry(id=name)
 
-def _filters(
-    rules: Sequence[FilterRule], node: NodeObject, sources: Callable[[tuple[str, ...]], bytes]
-) -> bytes:
-    wire = tuple(
-        _Rule(
-            src_ips=msgspec.Raw(sources(rule.source_sets)),
-            dst_ports=tuple(
-                NetPortRange(ip=address, ports=PortRange(first, last))
-                for address in (node.ipv4, node.ipv6)
-                if address
-                for first, last in rule.ports
-            ),
-            ip_proto=rule.protocols or None,
+    def _named(self, entry: Entry, own: str, owned: Owned | None) -> Texts:
+        if own:
+            return (f"cap:{set_capability(own)}",)
+        sets = (*entry.sets, entry.whole) if entry.whole else entry.sets
+        texts = (
+            *entry.literals,
+            *(self.prefixes if entry.whole else ()),
+            *(("*",) if entry.is_anyone else ()),
         )
-        for rule in rules
+        if owned is not None:
+            texts = owned.cut(texts)
+        return (*(f"cap:{set_capability(name)}" for name in sets), *self._within(entry), *texts)
+
+    def _listed(self, entry: Entry, own: str, owned: Owned | None) -> Texts:
+        if own:
+            return self._sources.of((own,))
+        texts = (*entry.literals, *((*TAILNET, *self.prefixes) if entry.whole else ()))
+        if entry.is_anyone:
+            texts = ("*",)
+        if owned is not None:
+            texts = owned.cut(texts)
+        if not texts and not entry.within:
+            return self._sources.of(entry.sets)
+        return tuple(sorted({*self._sources.of(entry.sets), *texts, *self._within(entry)}))
+
+    def _within(self, entry: Entry) -> Iterator[str]:
+        for part in entry.within:
+            yield from Owned.of_addresses(self._sources.of((part.set,))).between(
+                part.version, part.first, part.last
+            )
+
+
+def _rule(texts: Texts, entry: Entry, reaches: Sequence[Reach], addresses: Texts) -> _Rule:
+    if entry.grant is not None:
+        grant = _Grant(dsts=tuple(map(_prefix, addresses)), cap_map=entry.grant)
+        return _Rule(src_ips=texts, cap_grant=(msgspec.Raw(encode(grant)),))
+    targets = (target for reach in reaches for target in reach.targets)
+    return _Rule(
+        src_ips=texts,
+        dst_ports=tuple(where for target in targets for where in _ranges(target, addresses)),
+        ip_proto=None if entry.protocol is None else (entry.protocol,),
     )
-    return encode({FILTER: wire})
+
+
+def _ranges(target: Target, addresses: Texts) -> Iterator[NetPortRange]:
+    for ip in _places(target.ip, addresses):
+        for first, last in target.ports:
+            yield NetPortRange(ip=ip, ports=PortRange(first, last))
+
+
+def _places(ip: str, addresses: Texts) -> Iterable[str]:
+    if ip == INTERNET_TARGET:
+        return INTERNET
+    return (ip,) if ip else addresses
+
+
+def _prefix(address: str) -> str:
+    return f"{address}/128" if ":" in address else f"{address}/32"

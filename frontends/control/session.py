@@ -115,6 +115,7 @@ def _everything(view: View, now: Standing, time: str) -> MapResponse:
         node=msgspec.Raw(now.me),
         derp_map=now.common.derp,
         dns_config=now.common.dns,
+        ssh_policy=msgspec.Raw(now.ssh),
         domain=now.common.domain,
         user_profiles=tuple(msgspec.Raw(profile) for profile in profiles),
         collect_services=False,
@@ -137,6 +138,7 @@ def _differ_in_peers_only(before: Standing, now: Standing) -> bool:
     return (
         before.me is now.me
         and before.filters is now.filters
+        and before.ssh is now.ssh
         and before.extras is now.extras
         and before.profile is now.profile
         and before.common is now.common
@@ -162,14 +164,15 @@ def _response(before: Standing, now: Standing, difference: Difference, time: str
         profiles.append(msgspec.Raw(WIREGUARD.data))
     me = None if now.me == before.me else msgspec.Raw(now.me)
     common, old = now.common, before.common
-    if not (
-        removed or changed or patched or profiles or me or common != old or now.filters != before.filters
-    ):
+    ssh = None if now.ssh == before.ssh else msgspec.Raw(now.ssh)
+    others = removed or changed or patched or profiles or me or ssh
+    if not (others or common != old or now.filters != before.filters):
         return None
     return MapResponse(
         node=me,
         derp_map=None if bytes(common.derp) == bytes(old.derp) else common.derp,
         dns_config=None if bytes(common.dns) == bytes(old.dns) else common.dns,
+        ssh_policy=ssh,
         domain="" if common.domain == old.domain else common.domain,
         peers_removed=tuple(removed) or None,
         peers_changed=tuple(changed) or None,

@@ -1,21 +1,25 @@
 """The replica as viewers may see it: which nodes, in what words, and what differs between two moments; pure.
 
-    netmap(node) = self + the nodes of the classes in the sets that its class sees, without itself
+    netmap(node) = self + the nodes of the classes in the sets that its class sees, without itself,
+                   each with the routes that lead to it in this view
                  + its WireGuard-only peers
 
 Rule 1: a `Standing` is all that a node is entitled to at one version, by reference to what others share. What a
         client has to be told is the difference of two standings (`between`), never a list of events.
-Rule 2: a node's fragment is the same for all who see it and encoded once per change; a class only chooses. It names the
-        sets that the node's class is in, so it changes when its class moves between sets, and no other node's does.
+Rule 2: a node's fragment is the same for all who see it and encoded once per change; a class only chooses, and says which
+        routes it wears. It names the sets that the node's class is in, as far as filters name them, so it changes when its
+        class moves between sets, and no other node's does.
 Rule 3: a node whose key has expired stands alone: it is told that, and nothing of anybody else.
 Rule 4: a WireGuard-only peer is reached through the viewer's own extras object and in no other way.
 """
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple
 
 from engine.contracts.netmap import (
+    PROGRAM_KEY,
     TAILNET_KEY,
     ClassObject,
     ExtrasObject,
@@ -25,15 +29,19 @@ from engine.contracts.netmap import (
     WireGuardPeerObject,
 )
 from engine.domain.values import NodeId, NodeKey, UserId
-from frontends.control import rules
 from frontends.control.common import Common, common_of
+from frontends.control.confine import Owned
 from frontends.control.difference import Difference, Pairs
 from frontends.control.fragment import Fragment
 from frontends.control.journal import Journal, Shown, Step
 from frontends.control.profiles import TAGGED, WIREGUARD, encode_profile
-from frontends.control.render import peer_node, self_node, user_of, wireguard_node
+from frontends.control.render import addresses_of, peer_node, self_node, user_of, wireguard_node
 from frontends.control.replica import Replica, Touched
+from frontends.control.rules import Rules
 from frontends.control.scope import Scope, Sets
+from frontends.control.shells import NOBODY, Shells
+from frontends.control.sources import Sources, bare
+from frontends.control.steering import Steering
 from frontends.wire import capver
 
 _GATES: Final = (capver.WIREGUARD_ONLY, capver.JAILED, capver.MASQUERADE_V6, capver.FILTER_BY_CAP)
@@ -53,6 +61,8 @@ class Standing(NamedTuple):
     """The value of `PacketFilters`."""
     extras: tuple[Fragment, ...]
     """Its WireGuard-only peers, sorted by id."""
+    ssh: bytes
+    """The value of `SSHPolicy`."""
     profile: bytes
     """The profile of its own user."""
     common: Common
@@ -61,7 +71,8 @@ class Standing(NamedTuple):
 class _Own(NamedTuple):
     """The part of a standing that is the node's own, for one kind of client."""
 
-    membership: int
+    stamp: object
+    """What it was made for; another one means that it must be looked at again."""
     me: bytes
     filters: bytes
     extras: tuple[Fragment, ...]
@@ -81,14 +92,17 @@ class View:
         self._common: Common | None = None
         self._base = ""
         self._sets: Final = Sets(replica)
+        self._sources: Final = Sources(self._sets, self.members)
+        self._steering: Final = Steering(replica)
+        self._rules: Final = Rules(replica, self._sources)
+        self._shells: Final = Shells(replica, self._sources)
+        self._without_ipv4: Final[set[str]] = set()
+        """The classes whose nodes do not show their IPv4 addresses."""
         self._own: Final[dict[NodeId, dict[int, _Own]]] = {}
         self._wearers: Final[dict[str, set[NodeId]]] = {}
         """For each WireGuard-only peer's key, the nodes that were rendered with it."""
         self._users: Final[dict[UserId, tuple[int, bytes]]] = {}
         """Profiles, and the version at which each last changed."""
-        self._sources: Final[dict[tuple[str, ...], bytes]] = {}
-        self._membership = 0
-        """Grows whenever an address list could read differently."""
         self._differences: Final[dict[tuple[int, Scope, Scope], Difference | None]] = {}
 
     @property
@@ -101,6 +115,7 @@ class View:
         numbers = {NodeId(int(key[5:])) for key in touched if key.startswith("node/")}
         if TAILNET_KEY in touched:
             numbers |= self._on_tailnet()
+        numbers |= self._on_classes(touched)
         self._forget_own(touched, numbers)
         numbers |= self._on_sets(touched)
         steps = [step for number in numbers if (step := self._step(number)) is not None]
@@ -111,6 +126,7 @@ class View:
                 self._on_user(UserId(int(key[5:])))
         for step in steps:
             self._place(step)
+        self._on_routes(touched)
         return steps
 
     def forget(self) -> None:
@@ -129,10 +145,32 @@ class View:
         self._base = base
         return {node.id for node in self._replica.nodes()}
 
+    def _on_classes(self, touched: Touched) -> set[NodeId]:
+        """Take over which classes show IPv4 addresses; return the nodes of those that do otherwise now."""
+        found: set[NodeId] = set()
+        for key in touched:
+            if not key.startswith("class/"):
+                continue
+            name, value = key.removeprefix("class/"), self._replica.get(key)
+            is_without = isinstance(value, ClassObject) and not value.has_ipv4
+            if is_without is not (name in self._without_ipv4):
+                (self._without_ipv4.add if is_without else self._without_ipv4.discard)(name)
+                found |= self.members.get(name, {}).keys()
+        return found
+
+    def _on_routes(self, touched: Touched) -> None:
+        changed = self._steering.update(touched)
+        if changed is None:
+            return
+        self._rules.prefixes = self._steering.prefixes
+        self._sets.outdate()
+        for number in changed:
+            self._own.pop(number, None)
+
     def _on_sets(self, touched: Touched) -> set[NodeId]:
         moved = self._sets.update(touched)
         if moved:
-            self._outdate_sources()
+            self._sources.stir(moved)
         return {number for name in moved for number in self.members.get(name, {})}
 
     def _on_user(self, number: UserId) -> None:
@@ -148,9 +186,10 @@ class View:
             self.broken.discard(number)
             return None if before is None else Step(number, before, None)
         self.broken.discard(number)
-        sets = self._sets.of(node.class_id)
+        sets = self._sets.named_of(node.class_id)
+        fact, has_ipv4 = self._replica.fact(number), node.class_id not in self._without_ipv4
         try:
-            fragment = Fragment(peer_node(node, self._replica.fact(number), self._base, sets))
+            fragment = Fragment(peer_node(node, fact, self._base, sets, has_ipv4=has_ipv4))
         except ValueError:  # what no JSON can be made of
             self.broken.add(number)
             return None if before is None else Step(number, before, None)
@@ -171,11 +210,7 @@ class View:
             self.members.setdefault(after.class_id, {})[step.node] = after.fragment
             self.shown[step.node] = after
         if _sources_of(before) != _sources_of(after):
-            self._outdate_sources()
-
-    def _outdate_sources(self) -> None:
-        self._membership += 1
-        self._sources.clear()
+            self._sources.stir(shown.class_id for shown in (before, after) if shown is not None)
 
     def _forget_own(self, touched: Touched, numbers: Iterable[NodeId]) -> None:
         stale = set(numbers)
@@ -199,40 +234,75 @@ class View:
         node = self._replica.node(number)
         if node is None or self._common is None:
             return None
-        own = self._own_of(node, version)
+        scope, addresses = self._scope(node), self._addresses(node)
+        own = self._own_of(node, version, scope)
+        mine = self._class_of(node)
         return Standing(
             version=self.version,
             node=number,
             key=node.node_key,
-            scope=self._scope(node),
+            scope=scope,
             me=own.me,
             filters=own.filters,
             extras=own.extras,
+            ssh=NOBODY if mine is None else self._shells.of(mine, addresses),
             profile=self.profile(user_of(node)),
             common=self._common,
         )
 
-    def _scope(self, node: NodeObject) -> Scope:
-        own = None if node.expired else self._replica.get(f"class/{node.class_id}")
-        return self._sets.scope(own.sees if isinstance(own, ClassObject) else ())
+    def _class_of(self, node: NodeObject) -> ClassObject | None:
+        """Return the class of a node, None for whoever stands alone."""
+        value = None if node.expired else self._replica.get(f"class/{node.class_id}")
+        return value if isinstance(value, ClassObject) else None
 
-    def _own_of(self, node: NodeObject, version: int) -> _Own:
-        named = version >= capver.FILTER_BY_CAP
+    def _scope(self, node: NodeObject) -> Scope:
+        own = self._class_of(node)
+        if own is None:
+            return self._sets.scope((), {})
+        return self._sets.scope(own.sees, self._steering.shown(self._sets.of(node.class_id)))
+
+    def _addresses(self, node: NodeObject) -> tuple[str, ...]:
+        shown = addresses_of(node, has_ipv4=node.class_id not in self._without_ipv4)
+        return tuple(sorted(map(bare, shown)))
+
+    def _own_of(self, node: NodeObject, version: int, scope: Scope) -> _Own:
         known = self._own.setdefault(node.id, {})
         gates = bisect_right(_GATES, version)
-        own = known.get(gates)
-        if own is not None and (named or own.membership == self._membership):
-            return own
-        value = self._replica.get(f"class/{node.class_id}")
-        wanted = value.rules if isinstance(value, ClassObject) and not node.expired else ()
-        filters = rules.by_name(wanted, node) if named else rules.by_address(wanted, node, self._addresses)
-        own = known[gates] = _Own(
-            self._membership,
-            Fragment(self_node(node, self._base)).data,
-            filters,
-            () if node.expired else tuple(self._extras(node, version)),
-        )
-        return own
+        before = known.get(gates)
+        stamp = self._stamp(node, version, scope, before)
+        if before is not None and before.stamp == stamp:
+            return before
+        extras = () if node.expired else tuple(self._extras(node, version))
+        own = _Own(stamp, self._me(node), self._filters(node, version, scope, extras), extras)
+        known[gates] = own if before is None else _kept(before, own)
+        return known[gates]
+
+    def _stamp(self, node: NodeObject, version: int, scope: Scope, before: _Own | None) -> object:
+        """Return what a node's own part depends on, besides what makes `update` forget it."""
+        own = self._class_of(node)
+        is_confined = before is None or bool(before.extras)
+        if own is None or (
+            version >= capver.FILTER_BY_CAP and not is_confined and self._rules.is_settled(own)
+        ):
+            return self._rules.prefixes
+        return self._rules.prefixes, self._sources.tick, self._replica.get(PROGRAM_KEY), scope
+
+    def _me(self, node: NodeObject) -> bytes:
+        own = self._class_of(node)
+        primaries = self._steering.primaries(node.id)
+        return Fragment(self_node(node, self._base, () if own is None else own.capabilities, primaries)).data
+
+    def _filters(self, node: NodeObject, version: int, scope: Scope, extras: tuple[Fragment, ...]) -> bytes:
+        own = self._class_of(node) or ClassObject(id="", sees=())
+        make = self._rules.by_name if version >= capver.FILTER_BY_CAP else self._rules.by_address
+        return make(own, self._addresses(node), self._owned(node, scope) if extras else None)
+
+    def _owned(self, node: NodeObject, scope: Scope) -> Owned:
+        """Return the addresses and routes of the nodes that a viewer sees, and its own."""
+        seen = self.peers_of(scope)
+        addresses = {bare(text) for f in seen.values() for text in f.node.addresses if not f.node.expired}
+        routes = (prefix for number in seen for prefix in scope.routes.get(number, ()))
+        return Owned(addresses.union(self._addresses(node)), routes)
 
     def _extras(self, node: NodeObject, version: int) -> Iterator[Fragment]:
         extras = self._replica.get(f"extras/{node.id}")
@@ -247,15 +317,6 @@ class View:
             rendered = wireguard_node(peer, connection, self._base, version)
             if rendered is not None:
                 yield Fragment(rendered)
-
-    def _addresses(self, sets: tuple[str, ...]) -> bytes:
-        """Return the addresses of the nodes of these sets' classes as a JSON list."""
-        found = self._sources.get(sets)
-        if found is None:
-            classes = self._sets.classes(sets)
-            nodes = {n: f.node for name in classes for n, f in self.members.get(name, {}).items()}
-            found = self._sources[sets] = rules.address_list(nodes[n] for n in sorted(nodes))
-        return found
 
     # Differences -----------------------------------------------------------------------------------------------
 
@@ -283,16 +344,39 @@ class View:
             return None
         pairs: Pairs = {}
         for number, (before, after) in merged.items():
-            was = before.fragment if before is not None and before.class_id in old.classes else None
-            now = after.fragment if after is not None and after.class_id in new.classes else None
+            was = (
+                old.fragment(number, before.fragment)
+                if before is not None and before.class_id in old.classes
+                else None
+            )
+            now = (
+                new.fragment(number, after.fragment)
+                if after is not None and after.class_id in new.classes
+                else None
+            )
             if was is not now:
                 pairs[number] = (was, now)
         if old is not new:
             for name in new.classes - old.classes:
-                pairs |= {n: (None, f) for n, f in self.members.get(name, {}).items() if n not in merged}
+                fresh = ((n, f) for n, f in self.members.get(name, {}).items() if n not in merged)
+                pairs |= {n: (None, new.fragment(n, f)) for n, f in fresh}
             for name in old.classes - new.classes:
-                pairs |= {n: (f, None) for n, f in self.members.get(name, {}).items() if n not in merged}
+                gone = ((n, f) for n, f in self.members.get(name, {}).items() if n not in merged)
+                pairs |= {n: (old.fragment(n, f), None) for n, f in gone}
+            pairs |= self._rerouted(old, new, pairs.keys() | merged.keys())
         return Difference(pairs, self._changed_profiles(version, new), self.profile)
+
+    def _rerouted(self, old: Scope, new: Scope, done: AbstractSet[NodeId]) -> Pairs:
+        """Return the routers that both scopes show, with other routes."""
+        found: Pairs = {}
+        for number in (old.routes.keys() | new.routes.keys()) - done:
+            shown = self.shown.get(number)
+            if shown is None or shown.class_id not in old.classes & new.classes:
+                continue
+            was, now = old.fragment(number, shown.fragment), new.fragment(number, shown.fragment)
+            if was is not now:
+                found[number] = (was, now)
+        return found
 
     def _changed_profiles(self, version: int, scope: Scope) -> set[UserId]:
         changed = {user for user, (since, _) in self._users.items() if since > version}
@@ -308,11 +392,25 @@ class View:
     def peers_of(self, scope: Scope) -> Mapping[NodeId, Fragment]:
         """Return the nodes in a scope, sorted by id."""
         found = {n: f for name in scope.classes for n, f in self.members.get(name, {}).items()}
-        return {number: found[number] for number in sorted(found)}
+        return {number: scope.fragment(number, found[number]) for number in sorted(found)}
+
+
+def _kept(before: _Own, now: _Own) -> _Own:
+    """Return the new part, with what did not change as the same objects: they are compared by identity first."""
+    return _Own(
+        now.stamp,
+        before.me if before.me == now.me else now.me,
+        before.filters if before.filters == now.filters else now.filters,
+        before.extras if _same(before.extras, now.extras) else now.extras,
+    )
+
+
+def _same(before: tuple[Fragment, ...], now: tuple[Fragment, ...]) -> bool:
+    return [extra.data for extra in before] == [extra.data for extra in now]
 
 
 def _sources_of(shown: Shown | None) -> tuple[str, list[str], bool] | None:
     if shown is None:
         return None
     node = shown.fragment.node
-    return shown.class_id, list(node.addresses), bool(node.expired)
+    return shown.class_id, [*node.addresses, *(node.tags or ())], bool(node.expired)

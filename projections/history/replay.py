@@ -8,7 +8,6 @@ Rule 3: soft state is not in the log: history says nothing of online, endpoints 
 from collections.abc import Iterable
 from typing import assert_never
 
-from engine.policy.policy import Policy
 from engine.ports import Recorded
 from projections.history.moment import AtPosition, AtTime, Moment
 from projections.netmap.fold import fold
@@ -18,8 +17,8 @@ from projections.netmap.state import NetmapState
 class Replay:
     """A state on its way to a moment."""
 
-    def __init__(self, until: Moment, policy: Policy | None = None) -> None:
-        self.state = NetmapState(policy)
+    def __init__(self, until: Moment) -> None:
+        self.state = NetmapState()
         self.arrived = False
         self._until = until
 

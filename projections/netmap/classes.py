@@ -1,69 +1,106 @@
-"""Which class a node belongs to, and what the objects of the classes and their sets are under a policy.
+"""Which class a node belongs to, what a class's object says, and which classes a set has.
 
-Rule 1: a tagged node's class is its set of tags (`t:tag:a+tag:b`, sorted), any other's is its user (`u3`).
+Rule 1: the policy says of which class a node is; nodes of one class are alike to it (`Identity`).
 Rule 2: a class exists while it has members, expired ones too.
-Rule 3: the policy is asked again only when a class comes or goes; only objects that differ are changed: under a
-        policy whose set ids are stable, the class itself and the sets that it is in.
+Rule 3: a class that comes or goes changes itself and the sets that it is in. A user who is spoken of in another way
+        changes its own classes.
 """
 
-from engine.contracts.netmap import Change, ClassObject, ClassSetObject, FilterRule, NodeObject
+from bisect import bisect_left, insort
+from collections.abc import Iterable
+
+import msgspec
+
+from engine.contracts.netmap import Change, ClassObject, ClassSetObject
+from engine.domain.aggregates import Node
 from engine.domain.values import UserId
-from engine.policy.policy import Identity, Rule
+from engine.domain.whom import device_of, person_of
+from engine.policy.policy import Identity, Standing
 from projections.netmap.state import NetmapState
 
-
-def identity_of(user: UserId, tags: tuple[str, ...]) -> Identity:
-    """Return the policy identity of a node of this user with these tags (rule 1)."""
-    if tags:
-        ordered = tuple(sorted(set(tags)))
-        return Identity(id="t:" + "+".join(ordered), tags=ordered)
-    return Identity(id=f"u{user}", user=user)
+_NOWHERE = Standing(sets=(), sees=())
 
 
-def move(state: NetmapState, before: NodeObject | None, after: Identity | None) -> bool:
-    """Move a node from its class to another, None being no class; return whether a class came or went."""
-    if before is not None and after is not None and before.class_id == after.id:
-        return False
-    came = after is not None and _join(state, after)
-    went = before is not None and _leave(state, before.class_id)
-    return came or went
+def identity_of(state: NetmapState, node: Node) -> Identity:
+    """Return what the policy takes a node for."""
+    user = state.tailnet.users.get(node.user)
+    person = None if user is None else person_of(user)
+    return state.policy.identify(device_of(state.tailnet, node), person)
 
 
-def relate(state: NetmapState) -> list[Change | None]:
-    """Ask the policy about all classes; return what changes.
+def move(state: NetmapState, before: str, after: Identity | None) -> list[Change | None]:
+    """Move a node from its class, an empty text being none, to another; return what changes."""
+    if after is not None and after.id == before:
+        return []
+    touched: set[str] = set()
+    changes: list[Change | None] = []
+    if after is not None:
+        state.members[after.id] = state.members.get(after.id, 0) + 1
+        if state.members[after.id] == 1:
+            changes.append(stand(state, after, touched))
+    if before:
+        state.members[before] -= 1
+        if not state.members[before]:
+            changes.append(vanish(state, before, touched))
+    return changes + put_sets(state, touched)
 
-    The cost is O(classes) of time; in octets it is that of the sets that differ.
-    """
-    relations = state.policy.relate(state.identities)
-    changes = [state.drop(f"set/{name}") for name in state.sets - relations.sets.keys()]
-    state.sets = frozenset(relations.sets)
-    changes += [
-        state.put(ClassSetObject(id=name, classes=classes)) for name, classes in relations.sets.items()
+
+def restand(state: NetmapState, user: UserId) -> list[Change | None]:
+    """Ask the policy anew about a user's classes: the user has another role or another name."""
+    touched: set[str] = set()
+    person = person_of(state.tailnet.users[user])
+    mine = [identity for identity in state.identities.values() if identity.user == user]
+    changes = [
+        stand(state, msgspec.structs.replace(one, logins=person.logins, roles=person.roles), touched)
+        for one in mine
     ]
-    rules: dict[int, tuple[FilterRule, ...]] = {}
-    for name, standing in relations.standings.items():
-        shared = id(standing.rules)
-        if shared not in rules:
-            rules[shared] = tuple(_rule(rule) for rule in standing.rules)
-        changes.append(state.put(ClassObject(id=name, sees=standing.sees, rules=rules[shared])))
-    return changes
+    return changes + put_sets(state, touched)
 
 
-def _join(state: NetmapState, identity: Identity) -> bool:
-    members = state.members.get(identity.id, 0)
-    state.members[identity.id] = members + 1
-    state.identities[identity.id] = identity
-    return members == 0
+def stand(state: NetmapState, identity: Identity, touched: set[str]) -> Change | None:
+    """Let a class stand as the policy says; return its object's change, and add the sets that it enters or leaves."""
+    name = identity.id
+    before, now = state.standings.get(name, _NOWHERE), state.policy.stand(identity)
+    state.identities[name], state.standings[name] = identity, now
+    _sort_in(state, name, before, now, touched)
+    return state.put(
+        ClassObject(
+            id=name,
+            sees=now.sees,
+            user=UserId(identity.user or 0),
+            rules=now.rules,
+            capabilities=now.capabilities,
+            ssh=now.ssh,
+            local_names=now.local_names,
+        )
+    )
 
 
-def _leave(state: NetmapState, name: str) -> bool:
-    members = state.members[name] - 1
-    if members:
-        state.members[name] = members
-        return False
+def vanish(state: NetmapState, name: str, touched: set[str]) -> Change | None:
+    """Let a class go that has no members; return its object's change, and add the sets that it leaves."""
+    _sort_in(state, name, state.standings.pop(name), _NOWHERE, touched)
     del state.members[name], state.identities[name]
-    return True
+    return state.drop(f"class/{name}")
 
 
-def _rule(rule: Rule) -> FilterRule:
-    return FilterRule(source_sets=rule.sources, ports=rule.ports, protocols=rule.protocols)
+def put_sets(state: NetmapState, touched: Iterable[str]) -> list[Change | None]:
+    """Hold the objects of these sets as they are now; return what changes."""
+    named = state.policy.is_source
+    return [
+        state.put(ClassSetObject(id=name, classes=tuple(state.sets[name]), is_source=named(name)))
+        if name in state.sets
+        else state.drop(f"set/{name}")
+        for name in touched
+    ]
+
+
+def _sort_in(state: NetmapState, name: str, before: Standing, now: Standing, touched: set[str]) -> None:
+    old, new = set(before.sets), set(now.sets)
+    for left in old - new:
+        classes = state.sets[left]
+        del classes[bisect_left(classes, name)]
+        if not classes:
+            del state.sets[left]
+    for entered in new - old:
+        insort(state.sets.setdefault(entered, []), name)
+    touched |= old ^ new

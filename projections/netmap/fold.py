@@ -3,7 +3,8 @@
 Rule 1: pure: time enters only as what the record says; no clock, no randomness, no I/O (P5).
 Rule 2: a record that changes no object (a receipt, a pre-auth key) still moves the position.
 Rule 3: the cost is that of the change: a join in a known class touches one node; a class that comes or goes touches
-        itself and the sets that it is in; a connection touches one node's extras; nothing touches all nodes.
+        itself and the sets that it is in; a connection touches one node's extras; an approved route its prefix. Only a
+        policy looks at all nodes, and touches those that it speaks of otherwise than the one before.
 Rule 4: a WireGuard-only peer is held from its registration on, but only extras lead to it.
 Rule 5: an expired node stays, marked; a deleted one is gone with its extras.
 """
@@ -12,8 +13,6 @@ from typing import assert_never
 
 from engine.contracts.netmap import (
     Change,
-    ConnectionExtra,
-    ExtrasObject,
     NodeObject,
     TailnetObject,
     UserObject,
@@ -55,7 +54,10 @@ from engine.domain.events import (
 )
 from engine.domain.values import NodeId, PeerId, UserId
 from engine.ports import Recorded
-from projections.netmap.classes import identity_of, move, relate
+from projections.netmap.classes import identity_of, move, restand
+from projections.netmap.extras import is_enforced, put_all_extras, put_extras
+from projections.netmap.policy import reclass, recompile
+from projections.netmap.routes import put_routes, reroute
 from projections.netmap.state import NetmapState
 
 
@@ -85,10 +87,16 @@ def fold(state: NetmapState, record: Recorded) -> tuple[Change, ...]:
 
 def _touched(state: NetmapState, event: Event) -> list[Change | None]:
     match event:
-        case LogStarted() | BaseDomainSet() | DerpMapSet():
+        case LogStarted():
+            return [_put_tailnet(state), *_put_policy(state)]
+        case BaseDomainSet() | DerpMapSet():
             return [_put_tailnet(state)]
+        case PolicySet() | DomainsSet():
+            return _put_policy(state)
+        case WireGuardModeSet():
+            return list(put_all_extras(state))
         case UserCreated(user=number) | UserRoleSet(user=number):
-            return [_put_user(state, number)]
+            return [_put_user(state, number), *restand(state, number), *_put_enforced(state)]
         case (
             NodeRegistered(node=number)
             | NodeReregistered(node=number)
@@ -109,22 +117,9 @@ def _touched(state: NetmapState, event: Event) -> list[Change | None]:
             | PeerEnabled(peer=peer)
         ):
             return [_put_peer(state, peer)]
-        case (
-            ConnectionAdded(node=number, peer=peer)
-            | ConnectionUpdated(node=number, peer=peer)
-            | ConnectionRemoved(node=number, peer=peer)
-        ):
-            return [_put_connection(state, number, peer)]
-        case (
-            PoolsSet()
-            | DomainsSet()
-            | WireGuardModeSet()
-            | PolicySet()
-            | AuthKeyCreated()
-            | AuthKeyUsed()
-            | AuthKeyExpired()
-            | CommandHandled()
-        ):
+        case ConnectionAdded(node=number) | ConnectionUpdated(node=number) | ConnectionRemoved(node=number):
+            return [put_extras(state, number)]
+        case PoolsSet() | AuthKeyCreated() | AuthKeyUsed() | AuthKeyExpired() | CommandHandled():
             return []
         case _:
             assert_never(event)
@@ -140,40 +135,38 @@ def _put_user(state: NetmapState, number: UserId) -> Change | None:
     return state.put(UserObject(id=user.id, name=user.name, display_name=user.display_name))
 
 
+def _put_policy(state: NetmapState) -> list[Change | None]:
+    changes = recompile(state)
+    identities, more = reclass(state)
+    changes += more
+    for number, identity in identities.items():
+        changes.append(state.put(_node_object(state.tailnet.nodes[number], identity.id)))
+    changes += put_routes(state, state.routers)
+    return changes + _put_enforced(state)
+
+
+def _put_enforced(state: NetmapState) -> list[Change | None]:
+    return put_all_extras(state) if is_enforced(state) else []
+
+
 def _put_node(state: NetmapState, number: NodeId) -> list[Change | None]:
-    node = state.tailnet.nodes.get(number)
-    held = state.node(number)
-    if node is None:
+    node, held = state.tailnet.nodes.get(number), state.node(number)
+    identity = None if node is None else identity_of(state, node)
+    if node is None or identity is None:
         changes = [state.drop(f"node/{number}"), state.drop(f"extras/{number}")]
-        identity = None
     else:
-        identity = identity_of(node.user, node.tags)
         changes = [state.put(_node_object(node, identity.id))]
-    left = held.class_id if held is not None else ""
-    if move(state, held, identity):
-        if left and left not in state.members:
-            changes.append(state.drop(f"class/{left}"))
-        changes += relate(state)
+    left = "" if held is None else held.class_id
+    changes += move(state, left, identity)
+    changes += reroute(state, held, state.node(number))
+    if identity is not None and identity.id != left and is_enforced(state):
+        changes.append(put_extras(state, number))
     return changes
 
 
 def _put_peer(state: NetmapState, number: PeerId) -> Change | None:
     peer = state.tailnet.peers.get(number)
     return state.drop(f"peer/{number}") if peer is None else state.put(_peer_object(peer))
-
-
-def _put_connection(state: NetmapState, node: NodeId, peer: PeerId) -> Change | None:
-    others = (extra for extra in state.extras(node).connections if extra.peer != peer)
-    connection = state.tailnet.connections.get((node, peer))
-    own = () if connection is None or node not in state.tailnet.nodes else (connection,)
-    extras = [
-        *others,
-        *(ConnectionExtra(peer=peer, ipv4_masq=c.ipv4_masq, ipv6_masq=c.ipv6_masq) for c in own),
-    ]
-    if not extras:
-        return state.drop(f"extras/{node}")
-    extras.sort(key=lambda extra: extra.peer)
-    return state.put(ExtrasObject(node=node, connections=tuple(extras)))
 
 
 def _node_object(node: Node, class_id: str) -> NodeObject:
@@ -195,6 +188,9 @@ def _node_object(node: Node, class_id: str) -> NodeObject:
         hostname=node.hostname,
         os=node.os,
         capver=node.capver,
+        advertised=node.advertised,
+        routes=node.routes,
+        is_exit=node.is_exit,
     )
 
 

@@ -12,9 +12,11 @@ from engine.contracts.netmap import (
     Change,
     ClassObject,
     ClassSetObject,
+    EntryObject,
     ExtrasObject,
     NetmapObject,
     NodeObject,
+    RouteObject,
     Snapshot,
     TailnetObject,
     UserObject,
@@ -23,15 +25,15 @@ from engine.contracts.netmap import (
 )
 from engine.domain.state import Tailnet
 from engine.domain.values import NEVER, Epoch, Millis, NodeId, PeerId, Position, UserId
-from engine.policy.allow_all import AllowAll
-from engine.policy.policy import Identity, Policy
+from engine.policy.compiled import Policy
+from engine.policy.policy import Entry, Identity, Standing
 
 
 class NetmapState:
     """A tailnet at one position of its log; at position 0 it is empty and has no epoch."""
 
-    def __init__(self, policy: Policy | None = None) -> None:
-        self.policy: Policy = policy or AllowAll()
+    def __init__(self) -> None:
+        self.policy = Policy()
         self.tailnet = Tailnet()
         self.epoch = Epoch("")
         self.position = Position(0)
@@ -44,8 +46,12 @@ class NetmapState:
         """The classes that have members, by id."""
         self.members: dict[str, int] = {}
         """How many nodes a class has; a class without members does not exist."""
-        self.sets: frozenset[str] = frozenset()
-        """The sets of classes that the policy gave last, by id."""
+        self.standings: dict[str, Standing] = {}
+        """What the policy says of each class."""
+        self.sets: dict[str, list[str]] = {}
+        """The classes of each set that has any, sorted."""
+        self.routers: dict[str, list[NodeId]] = {}
+        """For each approved prefix that is no exit route the nodes that route it, in the order in which they joined."""
 
     def put(self, value: NetmapObject) -> Change | None:
         """Hold the object at the present position; return the change, None when nothing differs."""
@@ -89,6 +95,16 @@ class NetmapState:
         return frozenset(
             name for value in held if isinstance(value, ClassSetObject) for name in value.classes
         )
+
+    def entry(self, name: str) -> Entry | None:
+        """Return a rule's sources."""
+        value = self._value(f"entry/{name}")
+        return value.entry if isinstance(value, EntryObject) else None
+
+    def route(self, prefix: str) -> RouteObject | None:
+        """Return who routes a prefix and who is told."""
+        value = self._value(f"route/{prefix}")
+        return value if isinstance(value, RouteObject) else None
 
     def extras(self, number: NodeId) -> ExtrasObject:
         """Return what is a node's own; without connections it is empty."""

@@ -5,19 +5,23 @@ Rule 2: it is canonical: peers by id, rules in the policy's order, the same fiel
 Rule 3: expired peers are in it, marked; what clients are told of them is the frontend's matter.
 Rule 4: an expired node stands alone: it has its own self node, and no peers, no WireGuard-only peers, no rules.
 Rule 5: rules name the classes that are in their sets now: an operator asks who may send, not what a policy calls them.
+Rule 6: a prefix is shown on its first router, as if all were online: who is, is soft state, and not of the log.
 """
 
 import msgspec
 
 from engine.contracts.netmap import (
     NOWHERE,
+    ClassObject,
     ConnectionExtra,
-    FilterRule,
     NodeObject,
+    RouteObject,
     WireGuardPeerObject,
 )
 from engine.domain.events import ExtraConfig
 from engine.domain.values import Millis, NodeId
+from engine.policy.policy import Entry, Reach
+from engine.policy.ranges import EXIT_ROUTES, TAILNET
 from projections.netmap.state import NetmapState
 
 
@@ -42,6 +46,8 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     hostname: str
     os: str
     capver: int
+    routes: tuple[str, ...] = ()
+    """The prefixes that lead to it in this view, exit routes too."""
     node_class: str = msgspec.field(name="class")
 
 
@@ -68,12 +74,32 @@ class WireGuardPeerView(msgspec.Struct, frozen=True, kw_only=True, rename="camel
     expired: bool
 
 
+class TargetView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Where packets may go: `self` is the node's own addresses."""
+
+    to: str
+    ports: tuple[tuple[int, int], ...]
+
+
 class RuleView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Who may send to this node: members of these classes, to these ports."""
+    """Who may send to this node, or has capabilities towards it: members of these classes, and these ranges."""
 
     source_classes: tuple[str, ...]
-    ports: tuple[tuple[int, int], ...]
+    sources: tuple[str, ...] = ()
+    targets: tuple[TargetView, ...]
     protocols: tuple[int, ...]
+    capabilities: msgspec.Raw | None = None
+    """A grant's; it has no targets."""
+
+
+class SshView(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Who may open a shell on this node, as whom."""
+
+    action: str
+    source_classes: tuple[str, ...]
+    users: dict[str, str]
+    own_only: bool
+    """Whether only devices of the node's own user are meant."""
 
 
 class NodeNetmap(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -85,6 +111,8 @@ class NodeNetmap(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     peers: tuple[NodeView, ...]
     wireguard_only_peers: tuple[WireGuardPeerView, ...]
     rules: tuple[RuleView, ...]
+    ssh: tuple[SshView, ...]
+    capabilities: tuple[str, ...]
     base_domain: str
     derp: msgspec.Raw
 
@@ -97,21 +125,42 @@ def view(state: NetmapState, number: NodeId) -> NodeNetmap | None:
         return None
     own = None if node.expired else state.class_of(node.class_id)
     seen = state.classes_in(own.sees if own is not None else ())
+    routes = _routes_shown(state, node.class_id)
     domain = settings.base_domain
     return NodeNetmap(
         position=state.position,
         epoch=state.epoch,
-        self_node=_node(state, node, domain),
+        self_node=_node(state, node, domain, node.routes),
         peers=tuple(
-            _node(state, other, domain)
+            _node(state, other, domain, routes.get(other.id, ()))
             for other in state.nodes()
             if other.id != number and other.class_id in seen
         ),
         wireguard_only_peers=() if node.expired else _extras(state, number, domain),
-        rules=tuple(_rule(state, rule) for rule in own.rules) if own is not None else (),
+        rules=tuple(_rule(state, reach) for reach in own.rules) if own is not None else (),
+        ssh=_ssh(state, own) if own is not None else (),
+        capabilities=own.capabilities if own is not None else (),
         base_domain=domain,
         derp=settings.derp_map,
     )
+
+
+def _routes_shown(state: NetmapState, viewer: str) -> dict[NodeId, tuple[str, ...]]:
+    """Return for each router the prefixes that lead to it, as a class sees it."""
+    mine = frozenset(state.standings[viewer].sets)
+    found: dict[NodeId, tuple[str, ...]] = {}
+    for prefix in sorted(state.routers):
+        route = state.route(prefix)
+        router = None if route is None else _router(route, mine)
+        if router is not None:
+            found[router] = (*found.get(router, ()), prefix)
+    return found
+
+
+def _router(route: RouteObject, mine: frozenset[str]) -> NodeId | None:
+    if not mine.isdisjoint(route.sets):
+        return route.routers[0]
+    return next((one.routers[0] for one in route.steered if not mine.isdisjoint(one.sets)), None)
 
 
 def _extras(state: NetmapState, number: NodeId, domain: str) -> tuple[WireGuardPeerView, ...]:
@@ -119,7 +168,7 @@ def _extras(state: NetmapState, number: NodeId, domain: str) -> tuple[WireGuardP
     return tuple(_peer(peer, extra, domain) for extra, peer in pairs if peer is not None)
 
 
-def _node(state: NetmapState, node: NodeObject, domain: str) -> NodeView:
+def _node(state: NetmapState, node: NodeObject, domain: str, routes: tuple[str, ...]) -> NodeView:
     user = state.user(node.user)
     return NodeView(
         id=node.id,
@@ -140,6 +189,7 @@ def _node(state: NetmapState, node: NodeObject, domain: str) -> NodeView:
         hostname=node.hostname,
         os=node.os,
         capver=node.capver,
+        routes=routes + (EXIT_ROUTES if node.is_exit else ()),
         node_class=node.class_id,
     )
 
@@ -151,7 +201,7 @@ def _peer(peer: WireGuardPeerObject, extra: ConnectionExtra, domain: str) -> Wir
         name=peer.name,
         fqdn=f"{peer.name}.{domain}",
         public_key=peer.parked_key or peer.public_key,
-        allowed_ips=peer.allowed_ips,
+        allowed_ips=peer.allowed_ips if extra.allowed_ips is None else extra.allowed_ips,
         endpoints=(NOWHERE,) if peer.parked_key else peer.endpoints,
         ipv4=peer.ipv4,
         ipv6=peer.ipv6,
@@ -164,6 +214,27 @@ def _peer(peer: WireGuardPeerObject, extra: ConnectionExtra, domain: str) -> Wir
     )
 
 
-def _rule(state: NetmapState, rule: FilterRule) -> RuleView:
-    classes = tuple(sorted(state.classes_in(rule.source_sets)))
-    return RuleView(source_classes=classes, ports=rule.ports, protocols=rule.protocols)
+def _rule(state: NetmapState, reach: Reach) -> RuleView:
+    entry = state.entry(reach.entry) or Entry(id="")
+    sets = (reach.own,) if reach.own else tuple(filter(None, (*entry.sets, entry.whole, *(part.set for part in entry.within))))
+    whole = (*TAILNET, *sorted(state.routers)) if entry.whole and not reach.own else ()
+    return RuleView(
+        source_classes=tuple(sorted(state.classes_in(sets))),
+        sources=(*(("*",) if entry.is_anyone else ()), *entry.literals, *whole),
+        targets=tuple(TargetView(to=target.ip or "self", ports=target.ports) for target in reach.targets),
+        protocols=() if entry.protocol is None else (entry.protocol,),
+        capabilities=entry.grant,
+    )
+
+
+def _ssh(state: NetmapState, own: ClassObject) -> tuple[SshView, ...]:
+    rules = {rule.id: rule for rule in state.policy.ssh_rules}
+    return tuple(
+        SshView(
+            action="check" if rules[use.rule].is_check else "accept",
+            source_classes=tuple(sorted(state.classes_in((*rules[use.rule].sets, *rules[use.rule].each)))),
+            users=dict(rules[use.rule].users),
+            own_only=use.own,
+        )
+        for use in own.ssh
+    )
