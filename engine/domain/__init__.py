@@ -10,8 +10,9 @@
 - `evolve.py`: (aggregate, event) → aggregate
 - `whom.py`: people and devices, as a policy may know them
 - `decide.py`: the one door: command → the module that decides it
-- `users.py`, `authkeys.py`, `nodes.py`, `peers.py`, `connections.py`, `settings.py`: decisions, one noun each
-- `registration.py`: decisions about nodes that come in, come back, or log out
+- `document.py`: the policy in force, understood once
+- `users.py`, `authkeys.py`, `nodes.py`, `peers.py`, `connections.py`, `settings.py`, `policies.py`: decisions, one noun each
+- `registration.py`, `offers.py`: decisions on what clients ask; `tags.py`, `routes.py`: what nodes are given
 - `refs.py`: from an id or a name to the thing
 - `addresses.py`: which address comes next; `names.py`: which name is free
 - `endpoints.py`, `prefixes.py`, `masquerade.py`: what an endpoint, an allowed IP, a masquerade address may be

@@ -86,6 +86,8 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     client_version: str = ""
     advertised: tuple[str, ...] = ()
     """What it offers to route, exit routes too; sorted."""
+    advertised_at: Millis = NEVER
+    """When it last offered something else than before."""
     approved: tuple[str, ...] = ()
     """What it may route, whether it offers it or not; sorted."""
 

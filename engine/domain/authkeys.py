@@ -11,9 +11,9 @@ from engine.domain.commands import CreateAuthKey, ExpireAuthKey
 from engine.domain.decision import Decision, Given
 from engine.domain.errors import NotAllowed
 from engine.domain.events import AuthKeyCreated, AuthKeyExpired
-from engine.domain.extra import parse_tags
 from engine.domain.refs import auth_key_by_secret, auth_key_of, digest_of, user_of
 from engine.domain.state import Tailnet
+from engine.domain.tags import known_tags
 from engine.domain.values import NEVER, AuthKeyId, Millis
 
 _SHOWN_DIGITS: Final = 4
@@ -30,10 +30,10 @@ def create_auth_key(tailnet: Tailnet, command: CreateAuthKey, given: Given) -> D
 
     Raises:
         NotFound: `user.not_found`.
-        Invalid: `tag.syntax`.
+        Invalid: `tag.syntax`, `tag.many`, `tag.unknown`.
     """
     user = user_of(tailnet, command.user)
-    tags, warnings = parse_tags(command.tags, field="tags")
+    tags, warnings = known_tags(tailnet, command.tags, field="tags")
     expiry = NEVER
     if command.expires_in_seconds:
         expiry = Millis(given.now + command.expires_in_seconds * 1_000)

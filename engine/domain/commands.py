@@ -20,6 +20,9 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
 Seconds = Annotated[int, msgspec.Meta(ge=0, le=10 * 366 * 86_400)]
 Texts = Annotated[tuple[Text, ...], msgspec.Meta(max_length=1_000)]
 
+PolicySource = Annotated[str, msgspec.Meta(max_length=512 * 1024)]
+"""The request that carries it is shorter still (`engine.contracts.requests`)."""
+
 DEFAULT_AUTH_KEY_SECONDS: Final = 3_600
 """One hour, as Headscale's default; a stolen pre-auth key should be worth little."""
 
@@ -34,6 +37,14 @@ class CreateUser(Command, frozen=True, kw_only=True):
     name: Name
     display_name: Text = ""
     email: Text = ""
+    role: Text = ""
+
+
+class SetUserRole(Command, frozen=True, kw_only=True):
+    """Give the user a role; a new owner makes an admin of the one before."""
+
+    user: Ref
+    role: Name
 
 
 class CreateAuthKey(Command, frozen=True, kw_only=True):
@@ -73,6 +84,11 @@ class RegisterNode(Command, frozen=True, kw_only=True):
     ephemeral: bool = False
     expiry: Millis = Millis(0)
     capver: int = 0
+    os_version: Text = ""
+    client_version: Text = ""
+    request_tags: Texts = ()
+    routes: Texts | None = None
+    """What it offers to route; None: it did not say."""
 
     def __repr__(self) -> str:
         """Return which machine and node it is about, without the pre-auth key."""
@@ -84,6 +100,15 @@ class LogOutNode(Command, frozen=True, kw_only=True):
 
     machine_key: MachineKey
     node_key: NodeKey
+
+
+class AdvertiseNode(Command, frozen=True, kw_only=True):
+    """The client offers to route these prefixes, and asks for these tags."""
+
+    machine_key: MachineKey
+    node_key: NodeKey
+    routes: Texts = ()
+    request_tags: Texts = ()
 
 
 class ExpireNode(Command, frozen=True, kw_only=True):
@@ -105,6 +130,20 @@ class RenameNode(Command, frozen=True, kw_only=True):
 
     node: Ref
     name: Name
+
+
+class TagNode(Command, frozen=True, kw_only=True):
+    """Let the node act for these tags, and no longer for its user."""
+
+    node: Ref
+    tags: Texts
+
+
+class ApproveRoutes(Command, frozen=True, kw_only=True):
+    """Let the node route these prefixes, and no others; one default route stands for both."""
+
+    node: Ref
+    routes: Texts
 
 
 class DeleteNode(Command, frozen=True, kw_only=True):
@@ -183,6 +222,39 @@ class SetBaseDomain(Command, frozen=True, kw_only=True):
     domain: Name
 
 
+class SetDomains(Command, frozen=True, kw_only=True):
+    """Set the e-mail domains that belong to the tailnet; none: those of its users' addresses."""
+
+    domains: Texts
+
+
+class SetWireGuardMode(Command, frozen=True, kw_only=True):
+    """Set whether the policy rules over WireGuard-only peers too: `bypass` or `enforce`."""
+
+    mode: Name
+
+
+class SetPolicy(Command, frozen=True, kw_only=True):
+    """Set the policy; an empty text ends it. `expected` is the digest that it must have now, empty for none."""
+
+    text: PolicySource
+    expected: Text | None = None
+    force: bool = False
+    """Set it although tests fail."""
+
+    def __repr__(self) -> str:
+        """Return how long the text is."""
+        return (
+            f"SetPolicy(text=<{len(self.text)} characters>, expected={self.expected!r}, force={self.force})"
+        )
+
+
+class RevertPolicy(Command, frozen=True, kw_only=True):
+    """Set a former policy again, by its digest or by the first 8 digits or more."""
+
+    digest: Name
+
+
 class SetPools(Command, frozen=True, kw_only=True):
     """Set where addresses come from; refused when one in use would fall outside."""
 
@@ -213,11 +285,14 @@ class RejectLogin(Command, frozen=True, kw_only=True):
 
 COMMANDS: Final[Mapping[tuple[str, str], type[Command]]] = {
     ("user", "create"): CreateUser,
+    ("user", "set-role"): SetUserRole,
     ("authkey", "create"): CreateAuthKey,
     ("authkey", "expire"): ExpireAuthKey,
     ("node", "expire"): ExpireNode,
     ("node", "set-expiry"): SetNodeExpiry,
     ("node", "rename"): RenameNode,
+    ("node", "tag"): TagNode,
+    ("node", "approve-routes"): ApproveRoutes,
     ("node", "remove"): DeleteNode,
     ("peer", "register"): RegisterPeer,
     ("peer", "remove"): RemovePeer,
@@ -229,6 +304,10 @@ COMMANDS: Final[Mapping[tuple[str, str], type[Command]]] = {
     ("connection", "remove"): RemoveConnection,
     ("settings", "set-domain"): SetBaseDomain,
     ("settings", "set-pools"): SetPools,
+    ("settings", "set-domains"): SetDomains,
+    ("settings", "set-wg-mode"): SetWireGuardMode,
+    ("policy", "set"): SetPolicy,
+    ("policy", "revert"): RevertPolicy,
     ("derp", "set"): SetDerpMap,
     ("login", "approve"): ApproveLogin,
     ("login", "reject"): RejectLogin,
@@ -238,5 +317,6 @@ COMMANDS: Final[Mapping[tuple[str, str], type[Command]]] = {
 REGISTRATION: Final[Mapping[tuple[str, str], type[Command]]] = {
     ("node", "register"): RegisterNode,
     ("node", "log-out"): LogOutNode,
+    ("node", "advertise"): AdvertiseNode,
 }
 """What only a frontend may send, for the machine whose key it has verified."""

@@ -8,6 +8,8 @@ Rule 3: pending logins are not of the log: approving and rejecting one is the ap
 from engine.domain.authkeys import create_auth_key, expire_auth_key
 from engine.domain.commands import (
     AddConnection,
+    AdvertiseNode,
+    ApproveRoutes,
     Command,
     CreateAuthKey,
     CreateUser,
@@ -23,20 +25,36 @@ from engine.domain.commands import (
     RemoveConnection,
     RemovePeer,
     RenameNode,
+    RevertPolicy,
     SetBaseDomain,
     SetDerpMap,
+    SetDomains,
     SetNodeExpiry,
+    SetPolicy,
     SetPools,
+    SetUserRole,
+    SetWireGuardMode,
+    TagNode,
     UpdateConnection,
 )
 from engine.domain.connections import add_connection, remove_connection, update_connection
 from engine.domain.decision import Decision, Given
 from engine.domain.nodes import delete_node, expire_node, rename_node, set_node_expiry
+from engine.domain.offers import advertise_node
 from engine.domain.peers import disable_peer, enable_peer, expire_peer, register_peer, remove_peer
+from engine.domain.policies import revert_policy, set_policy
 from engine.domain.registration import log_out_node, register_node
-from engine.domain.settings import set_base_domain, set_derp_map, set_pools
+from engine.domain.routes import approve_routes
+from engine.domain.settings import (
+    set_base_domain,
+    set_derp_map,
+    set_domains,
+    set_pools,
+    set_wireguard_mode,
+)
 from engine.domain.state import Tailnet
-from engine.domain.users import create_user
+from engine.domain.tags import tag_node
+from engine.domain.users import create_user, set_user_role
 
 
 def decide(tailnet: Tailnet, command: Command, given: Given) -> Decision:  # noqa: C901 (an arm for each command)
@@ -51,6 +69,8 @@ def decide(tailnet: Tailnet, command: Command, given: Given) -> Decision:  # noq
             return register_node(tailnet, command, given)
         case LogOutNode():
             return log_out_node(tailnet, command, given)
+        case AdvertiseNode():
+            return advertise_node(tailnet, command, given)
         case AddConnection():
             return add_connection(tailnet, command, given)
         case UpdateConnection():
@@ -69,29 +89,49 @@ def decide(tailnet: Tailnet, command: Command, given: Given) -> Decision:  # noq
             return enable_peer(tailnet, command)
         case CreateUser():
             return create_user(tailnet, command)
+        case SetUserRole():
+            return set_user_role(tailnet, command)
         case CreateAuthKey():
             return create_auth_key(tailnet, command, given)
         case ExpireAuthKey():
             return expire_auth_key(tailnet, command)
+        case _:
+            return _decide_node(tailnet, command, given)
+
+
+def _decide_node(tailnet: Tailnet, command: Command, given: Given) -> Decision:
+    match command:
         case ExpireNode():
             return expire_node(tailnet, command, given)
         case SetNodeExpiry():
             return set_node_expiry(tailnet, command, given)
         case RenameNode():
             return rename_node(tailnet, command)
+        case TagNode():
+            return tag_node(tailnet, command, given)
+        case ApproveRoutes():
+            return approve_routes(tailnet, command)
         case DeleteNode():
             return delete_node(tailnet, command)
-        case SetBaseDomain() | SetPools() | SetDerpMap():
-            return _decide_settings(tailnet, command)
         case _:
-            raise TypeError(f"{type(command).__name__} is not decided in the domain")
+            return _decide_tailnet(tailnet, command)
 
 
-def _decide_settings(tailnet: Tailnet, command: SetBaseDomain | SetPools | SetDerpMap) -> Decision:
+def _decide_tailnet(tailnet: Tailnet, command: Command) -> Decision:
     match command:
+        case SetPolicy():
+            return set_policy(tailnet, command)
+        case RevertPolicy():
+            return revert_policy(tailnet, command)
         case SetBaseDomain():
             return set_base_domain(tailnet, command)
         case SetPools():
             return set_pools(tailnet, command)
         case SetDerpMap():
             return set_derp_map(tailnet, command)
+        case SetDomains():
+            return set_domains(tailnet, command)
+        case SetWireGuardMode():
+            return set_wireguard_mode(tailnet, command)
+        case _:
+            raise TypeError(f"{type(command).__name__} is not decided in the domain")

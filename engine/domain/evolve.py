@@ -144,7 +144,7 @@ def evolve_node(node: Node | None, event: NodeEvent, at: Millis) -> Node | None:
         case NodeTagged(tags=tags):
             return node and replace(node, tags=tags)
         case NodeRoutesAdvertised(routes=routes):
-            return node and replace(node, advertised=routes)
+            return node and replace(node, advertised=routes, advertised_at=at)
         case NodeRoutesApproved(routes=routes):
             return node and replace(node, approved=routes)
         case NodeDeleted():

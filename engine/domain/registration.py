@@ -13,6 +13,8 @@ Rule 6: nothing that the client wrote is repeated to it.
 Rule 7: a client's version and system are noted at most once in `QUIET_MILLIS`: who tells another one each time must
         not make the log grow with each request. The next registration after that notes them.
 Rule 8: only a client logs out. An approval that comes after the expiry that the client asked for gives it none.
+Rule 9: who comes in and asks for tags that are not its to have is refused; who comes back goes without them: an
+        operator may have given the node others meanwhile. A key that the node came in with changes nothing either.
 
 `OldNodeKey` decides nothing: the node that it names is found by machine and owner, or is not this client's.
 """
@@ -36,10 +38,13 @@ from engine.domain.events import (
     NodeRegistered,
     NodeReregistered,
 )
+from engine.domain.evolve import evolve_node
 from engine.domain.keys import parse_machine_key, parse_node_key
 from engine.domain.names import free_name
 from engine.domain.refs import user_of
+from engine.domain.routes import route_events
 from engine.domain.state import Tailnet
+from engine.domain.tags import granted
 from engine.domain.values import (
     LAST_MILLIS,
     LAST_NODE_ID,
@@ -57,6 +62,7 @@ QUIET_MILLIS: Final = 60_000
 """A minute: updates are days apart, and a client that has just been updated registers again at its next start."""
 _MAX_HOSTNAME: Final = 255
 _MAX_OS: Final = 64
+_MAX_VERSION: Final = 64
 _LAST_CAPVER: Final = 65_535
 """The Noise handshake carries the version in 16 bits."""
 
@@ -77,7 +83,8 @@ def register_node(tailnet: Tailnet, command: RegisterNode, given: Given) -> Deci
     that neither the node key nor a pre-auth key opens, and that somebody must approve.
 
     Raises:
-        NotAllowed: `node.wrong_machine`, `node.key_in_use`, `authkey.unknown`, `authkey.expired`, `authkey.used`.
+        NotAllowed: `node.wrong_machine`, `node.key_in_use`, `authkey.unknown`, `authkey.expired`, `authkey.used`,
+            `tag.not_owner`.
         Invalid: `key.syntax`, `key.zero`, `key.low_order`.
         Conflict: `node.other_owner` (an approval for a key that meanwhile is another user's node).
         Refusal: `address.pool_exhausted`, `node.ids_exhausted`.
@@ -97,16 +104,20 @@ def register_node(tailnet: Tailnet, command: RegisterNode, given: Given) -> Deci
     if admission is None:
         return Decision(result={"outcome": "login"})
     existing = tailnet.nodes_by_machine.get(machine_key, {}).get(admission.user)
-    expiry = Millis(0) if admission.tags else command.expiry
+    before = None if existing is None else tailnet.nodes[existing]
+    expiry = NEVER if admission.tags else command.expiry
     event: NodeRegistered | NodeReregistered
-    if existing is None:
+    if before is None:
         event = _new_node(tailnet, command, admission, (machine_key, node_key), expiry)
     else:
-        event = _renewed(tailnet.nodes[existing], command, admission, node_key, expiry)
-    events: tuple[Event, ...] = (event,)
+        event = _renewed(before, command, admission, node_key, expiry)
+    events: list[Event] = [event]
     if admission.auth_key is not None:
-        events = (event, AuthKeyUsed(key=admission.auth_key, node=event.node))
-    return Decision(events=events, result=_told(tailnet, "authorized", event.node, admission.user))
+        events.append(AuthKeyUsed(key=admission.auth_key, node=event.node))
+    after = evolve_node(before, event, given.now)
+    if after is not None:
+        events += route_events(tailnet, before, after, command.routes, given.now)
+    return Decision(events=tuple(events), result=_told(tailnet, "authorized", event.node, admission.user))
 
 
 def log_out_node(tailnet: Tailnet, command: LogOutNode, given: Given) -> Decision:
@@ -145,26 +156,47 @@ def _come_back(
     admission = _admission_if_good(tailnet, command, now)
     if node.is_expired(now) or (admission is not None and admission.user != node.user):
         return Decision(result=_told(tailnet, "expired", node.id, node.user))
-    events: list[Event] = []
+    renewal, used = _renewal(tailnet, node, command, admission, now)
+    after = node if renewal is None else evolve_node(node, renewal, now)
+    events: list[Event] = [event for event in (renewal, used) if event is not None]
+    if after is not None:
+        events += route_events(tailnet, node, after, command.routes, now)
+    return Decision(events=tuple(events), result=_told(tailnet, "authorized", node.id, node.user))
+
+
+def _renewal(
+    tailnet: Tailnet, node: Node, command: RegisterNode, admission: _Admission | None, now: Millis
+) -> tuple[NodeReregistered | NodeExpirySet | None, AuthKeyUsed | None]:
+    """Return what changes of a node that comes back with its good key, and which pre-auth key it took."""
     may_shorten = command.expiry and (node.expiry == NEVER or command.expiry < node.expiry)
     expiry = command.expiry if may_shorten and not node.tags else node.expiry
-    if admission is not None and admission.auth_key is not None and admission.tags != node.tags:
+    key = None if admission is None else admission.auth_key
+    is_new = key is not None and key != node.auth_key
+    if admission is not None and is_new and set(admission.tags) != set(node.tags):
         kept = NEVER if admission.tags else expiry
-        events.append(_renewed(node, command, admission, node.node_key, kept))
-        events.append(AuthKeyUsed(key=admission.auth_key, node=node.id))
-    elif _client_changed(node, command) and now - node.registered_at >= QUIET_MILLIS:
-        same = _Admission(user=node.user, tags=node.tags, ephemeral=node.ephemeral, auth_key=node.auth_key)
-        events.append(_renewed(node, command, same, node.node_key, expiry))
-    elif expiry != node.expiry:
-        events.append(NodeExpirySet(node=node.id, expiry=expiry))
-    return Decision(events=tuple(events), result=_told(tailnet, "authorized", node.id, node.user))
+        used = None if key is None else AuthKeyUsed(key=key, node=node.id)
+        return _renewed(node, command, admission, node.node_key, kept), used
+    tags = granted(tailnet, command.request_tags, user=node.user, tags=node.tags) or node.tags
+    same = _Admission(user=node.user, tags=tags, ephemeral=node.ephemeral, auth_key=node.auth_key)
+    if tags != node.tags:
+        return _renewed(node, command, same, node.node_key, NEVER), None
+    if _client_changed(node, command) and now - node.registered_at >= QUIET_MILLIS:
+        return _renewed(node, command, same, node.node_key, expiry), None
+    return (NodeExpirySet(node=node.id, expiry=expiry) if expiry != node.expiry else None), None
 
 
 def _client_changed(node: Node, command: RegisterNode) -> bool:
     """Return whether the client is another version, or on another system, than the log has it."""
     return bool(
         (_capver(command) and _capver(command) != node.capver)
-        or (command.os and _bounded(command.os, _MAX_OS) != node.os)
+        or any(
+            told and _bounded(told, limit) != held
+            for told, limit, held in (
+                (command.os, _MAX_OS, node.os),
+                (command.os_version, _MAX_VERSION, node.os_version),
+                (command.client_version, _MAX_VERSION, node.client_version),
+            )
+        )
     )
 
 
@@ -178,19 +210,31 @@ def _refuse_taken_key(tailnet: Tailnet, node_key: NodeKey, machine_key: MachineK
 
 def _admission(tailnet: Tailnet, command: RegisterNode, now: Millis) -> _Admission | None:
     if command.auth_key:
-        return _by_key(open_with(tailnet, command.auth_key, now))
-    if command.user is not None:
-        return _Admission(user=user_of(tailnet, command.user).id)
-    return None
+        admission = _by_key(open_with(tailnet, command.auth_key, now))
+    elif command.user is not None:
+        admission = _Admission(user=user_of(tailnet, command.user).id)
+    else:
+        return None
+    tags = granted(tailnet, command.request_tags, user=admission.user, tags=admission.tags)
+    if tags is None:
+        raise NotAllowed(
+            "tag.not_owner",
+            "the requested tags are not defined, or not yours to give",
+            field="requestTags",
+            hint="the policy's tagOwners say who may",
+        )
+    return msgspec.structs.replace(admission, tags=tags)
 
 
 def _admission_if_good(tailnet: Tailnet, command: RegisterNode, now: Millis) -> _Admission | None:
     if not command.auth_key:
         return None
     try:
-        return _by_key(open_with(tailnet, command.auth_key, now))
+        admission = _by_key(open_with(tailnet, command.auth_key, now))
     except NotAllowed:
         return None
+    tags = granted(tailnet, command.request_tags, user=admission.user, tags=admission.tags)
+    return admission if tags is None else msgspec.structs.replace(admission, tags=tags)
 
 
 def _by_key(key: AuthKey) -> _Admission:
@@ -226,6 +270,8 @@ def _new_node(
         expiry=expiry,
         os=_bounded(command.os, _MAX_OS),
         capver=_capver(command),
+        os_version=_bounded(command.os_version, _MAX_VERSION),
+        client_version=_bounded(command.client_version, _MAX_VERSION),
     )
 
 
@@ -241,6 +287,8 @@ def _renewed(
         auth_key=admission.auth_key,
         os=_bounded(command.os, _MAX_OS) or node.os,
         capver=_capver(command) or node.capver,
+        os_version=_bounded(command.os_version, _MAX_VERSION) or node.os_version,
+        client_version=_bounded(command.client_version, _MAX_VERSION) or node.client_version,
     )
 
 

@@ -3,6 +3,7 @@
 Rule 1: pools contain every address in use, and lie inside the ranges that clients take for tailnet addresses.
 Rule 2: a DERP map is checked before anybody gets it: Tailscale 1.70 exits on a region that is null or has no nodes.
 Rule 3: what is set already is not set again.
+Rule 4: e-mail domains cannot be taken away from under a policy that speaks of them.
 """
 
 import ipaddress
@@ -14,15 +15,20 @@ import msgspec
 
 from engine.domain.addresses import POOL_NAMES, TAILNET_V4, TAILNET_V6, Network, PoolName, pool_of
 from engine.domain.aggregates import NO_RELAY, Node, Peer
-from engine.domain.commands import SetBaseDomain, SetDerpMap, SetPools
+from engine.domain.commands import SetBaseDomain, SetDerpMap, SetDomains, SetPools, SetWireGuardMode
 from engine.domain.decision import Decision
+from engine.domain.document import understood
 from engine.domain.errors import Conflict, Invalid
-from engine.domain.events import BaseDomainSet, DerpMapSet, PoolsSet
+from engine.domain.events import BaseDomainSet, DerpMapSet, DomainsSet, PoolsSet, WireGuardModeSet
 from engine.domain.state import Tailnet
+from engine.domain.whom import domains_of
+from engine.policy.faults import PolicyFault
 
 _LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _MAX_DOMAIN: Final = 253 - 63 - 1
 """Octets of a base domain: a label of 63 and a dot before it still make a domain name (RFC 1035 §2.3.4)."""
+_MAX_DOMAINS: Final = 100
+WIREGUARD_MODES: Final = ("bypass", "enforce")
 _SMALLEST: Final = 2
 """Bits that number the hosts of the smallest pool: two addresses, and the first and last that nobody gets."""
 _LAST_REGION: Final = 65_535
@@ -44,8 +50,7 @@ def set_base_domain(tailnet: Tailnet, command: SetBaseDomain) -> Decision:
     """
     domain = command.domain
     labels = domain.split(".")
-    is_good = len(domain) <= _MAX_DOMAIN and all(_LABEL.fullmatch(label) for label in labels)
-    if not is_good or labels[-1].isdigit():
+    if not _is_domain(domain):
         raise Invalid(
             "domain.syntax",
             f"{domain[:80]!r} cannot be the base domain: labels of a-z, 0-9 and - with dots between, at most "
@@ -58,6 +63,43 @@ def set_base_domain(tailnet: Tailnet, command: SetBaseDomain) -> Decision:
         warnings = (f"domain.special: hosts resolve .{labels[-1]} by themselves, and never ask MagicDNS",)
     events = () if domain == tailnet.settings.base_domain else (BaseDomainSet(domain=domain),)
     return Decision(events=events, result={"domain": domain}, warnings=warnings)
+
+
+def set_domains(tailnet: Tailnet, command: SetDomains) -> Decision:
+    """Decide which e-mail domains belong to the tailnet.
+
+    Raises:
+        Invalid: `domain.syntax`, `domain.many`.
+        Conflict: `domain.in_policy`.
+    """
+    domains = tuple(sorted({text.strip().lower() for text in command.domains}))
+    for domain in domains:
+        if not _is_domain(domain) or "." not in domain:
+            raise Invalid("domain.syntax", f"{domain[:80]!r} is not an e-mail domain", field="domains")
+    if len(domains) > _MAX_DOMAINS:
+        raise Invalid("domain.many", f"at most {_MAX_DOMAINS} domains can be set", field="domains")
+    same = domains == tailnet.settings.domains
+    if not same:
+        _refuse_unreadable(tailnet, domains)
+    events = () if same else (DomainsSet(domains=domains),)
+    return Decision(events=events, result={"domains": list(domains)})
+
+
+def set_wireguard_mode(tailnet: Tailnet, command: SetWireGuardMode) -> Decision:
+    """Decide whether the policy rules over WireGuard-only peers too.
+
+    Raises:
+        Invalid: `wgmode.unknown`.
+    """
+    if command.mode not in WIREGUARD_MODES:
+        raise Invalid(
+            "wgmode.unknown",
+            f"{command.mode[:80]!r} is not a mode: {' or '.join(WIREGUARD_MODES)}",
+            field="mode",
+        )
+    same = command.mode == tailnet.settings.wireguard_mode
+    events = () if same else (WireGuardModeSet(mode=command.mode),)
+    return Decision(events=events, result={"mode": command.mode})
 
 
 def set_pools(tailnet: Tailnet, command: SetPools) -> Decision:
@@ -113,6 +155,31 @@ def set_derp_map(tailnet: Tailnet, command: SetDerpMap) -> Decision:
     same = canonical == bytes(tailnet.settings.derp_map)
     events = () if same else (DerpMapSet(derp_map=msgspec.Raw(canonical)),)
     return Decision(events=events, result={"regions": sorted(int(key) for key in regions)}, warnings=warnings)
+
+
+def _is_domain(domain: str) -> bool:
+    labels = domain.split(".")
+    is_good = len(domain) <= _MAX_DOMAIN and all(_LABEL.fullmatch(label) for label in labels)
+    return is_good and not labels[-1].isdigit()
+
+
+def _refuse_unreadable(tailnet: Tailnet, domains: tuple[str, ...]) -> None:
+    """Refuse domains under which the policy in force, if it can be read now, could not be (rule 4)."""
+    if tailnet.policy is None:
+        return
+    try:
+        understood(tailnet.policy.text, domains_of(tailnet))
+    except PolicyFault:
+        return
+    try:
+        understood(tailnet.policy.text, domains_of(tailnet, domains))
+    except PolicyFault as fault:
+        raise Conflict(
+            "domain.in_policy",
+            f"the policy speaks of a domain that would no longer belong to the tailnet: line {fault.line}: {fault.message}",
+            field="domains",
+            hint="netmap policy set first",
+        ) from None
 
 
 def _pool(text: str, outer: Network, field: str) -> Network:

@@ -1,13 +1,19 @@
-"""Decisions about users."""
+"""Decisions about users.
 
+Rule 1: a user has one role; there is one owner at most: a new one makes an admin of the one before.
+"""
+
+import difflib
 import re
 from typing import Final
 
-from engine.domain.commands import CreateUser
+from engine.domain.commands import CreateUser, SetUserRole
 from engine.domain.decision import Decision
 from engine.domain.errors import Conflict, Invalid
-from engine.domain.events import UserCreated
+from engine.domain.events import ROLES, UserCreated, UserRoleSet
+from engine.domain.refs import user_of
 from engine.domain.state import Tailnet
+from engine.domain.values import UserId
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]*")
 """A login name or an e-mail address: clients show it, and store it in their profiles."""
@@ -17,7 +23,7 @@ def create_user(tailnet: Tailnet, command: CreateUser) -> Decision:
     """Decide whether there may be such a user.
 
     Raises:
-        Invalid: `user.name`, `user.text`.
+        Invalid: `user.name`, `user.text`, `user.role`.
         Conflict: `user.taken`; names are compared without regard to case.
     """
     name = command.name
@@ -42,15 +48,63 @@ def create_user(tailnet: Tailnet, command: CreateUser) -> Decision:
         raise Conflict(
             "user.taken", f"the name {name!r} is taken by user {other.id}({other.name})", field="name"
         )
+    role = _role(command.role) if command.role else ""
     event = UserCreated(
-        user=tailnet.next_user, name=name, display_name=command.display_name, email=command.email
+        user=tailnet.next_user,
+        name=name,
+        display_name=command.display_name,
+        email=command.email,
+        role=role,
     )
     return Decision(
-        events=(event,),
+        events=(*_demotion(tailnet, role, event.user), event),
         result={
             "id": event.user,
             "name": name,
             "displayName": command.display_name,
             "email": command.email,
+            "role": role or "member",
         },
+    )
+
+
+def set_user_role(tailnet: Tailnet, command: SetUserRole) -> Decision:
+    """Decide on a user's role.
+
+    Raises:
+        NotFound: `user.not_found`.
+        Invalid: `user.role`.
+    """
+    user = user_of(tailnet, command.user)
+    role = _role(command.role)
+    result = {"id": user.id, "name": user.name, "role": role}
+    if role == user.role:
+        return Decision(result=result)
+    demotion = _demotion(tailnet, role, user.id)
+    warnings = tuple(
+        f"user.owner: {tailnet.users[event.user].name} was the owner, and is an admin now"
+        for event in demotion
+    )
+    return Decision(
+        events=(*demotion, UserRoleSet(user=user.id, role=role)), result=result, warnings=warnings
+    )
+
+
+def _demotion(tailnet: Tailnet, role: str, user: UserId) -> tuple[UserRoleSet, ...]:
+    """Return what happens to the owner when the user gets the role."""
+    if role != "owner":
+        return ()
+    others = (other for other in tailnet.users.values() if other.role == "owner" and other.id != user)
+    return tuple(UserRoleSet(user=other.id, role="admin") for other in others)
+
+
+def _role(text: str) -> str:
+    if text in ROLES:
+        return text
+    near = difflib.get_close_matches(text[:80].lower(), ROLES, n=1)
+    raise Invalid(
+        "user.role",
+        f"{text[:80]!r} is not a role: {', '.join(ROLES)}",
+        field="role",
+        hint=f"did you mean {near[0]}?" if near else "",
     )

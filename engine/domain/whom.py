@@ -65,9 +65,13 @@ def facts_of(node: Node) -> dict[str, str | float | bool]:
     return facts
 
 
-def domains_of(tailnet: Tailnet) -> tuple[str, ...]:
-    """Return the e-mail domains that belong to the tailnet: those that were set, else its users'; sorted."""
-    if tailnet.settings.domains:
-        return tailnet.settings.domains
+def domains_of(tailnet: Tailnet, chosen: tuple[str, ...] | None = None) -> tuple[str, ...]:
+    """Return the e-mail domains that belong to the tailnet: those that were set, else its users'; sorted.
+
+    With `chosen` the answer is as if that had been set.
+    """
+    own = tailnet.settings.domains if chosen is None else chosen
+    if own:
+        return own
     domains = (user.email.rpartition("@")[2].lower() for user in tailnet.users.values() if "@" in user.email)
     return tuple(sorted({domain for domain in domains if domain}))

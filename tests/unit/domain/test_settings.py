@@ -5,7 +5,16 @@ import copy
 import msgspec
 import pytest
 
-from engine.domain.commands import SetBaseDomain, SetDerpMap, SetPools
+from engine.domain.commands import (
+    CreateUser,
+    SetBaseDomain,
+    SetDerpMap,
+    SetDomains,
+    SetPolicy,
+    SetPools,
+    SetWireGuardMode,
+)
+from engine.domain.whom import domains_of
 from tests.kit.scenario import Scene
 
 POOLS = {
@@ -168,3 +177,46 @@ def test_a_new_tailnet_has_a_derp_map_that_could_have_been_given_and_is_replaced
     )
     assert replaced.events
     assert replaced.warnings == ()
+
+
+def test_the_tailnets_domains_are_those_of_its_users_until_some_are_set(scene: Scene) -> None:
+    assert domains_of(scene.tailnet) == ()
+    scene.when(CreateUser(name="bert", email="Bert@Example.ORG"))
+    scene.when(CreateUser(name="carl", email="carl@example.com"))
+    assert domains_of(scene.tailnet) == ("example.com", "example.org")
+    decision = scene.when(SetDomains(domains=("b.example", "A.example", "b.example")))
+    assert decision.result == {"domains": ["a.example", "b.example"]}
+    assert domains_of(scene.tailnet) == ("a.example", "b.example")
+    assert scene.happens(SetDomains(domains=("b.example", "a.example"))) == []
+    assert scene.happens(SetDomains(domains=())) == ["DomainsSet"]
+    assert domains_of(scene.tailnet) == ("example.com", "example.org")
+
+
+@pytest.mark.parametrize("domain", ["", "com", "a..b", "a@b.c", "*.b.c", "192.0.2.1"])
+def test_what_is_no_e_mail_domain_is_refused(scene: Scene, domain: str) -> None:
+    assert scene.refused(SetDomains(domains=(domain,))).code == "domain.syntax"
+
+
+def test_at_most_so_many_domains_are_set(scene: Scene) -> None:
+    domains = tuple(f"d{number}.example" for number in range(101))
+    assert scene.refused(SetDomains(domains=domains)).code == "domain.many"
+    assert scene.happens(SetDomains(domains=domains[:100])) == ["DomainsSet"]
+
+
+def test_a_domain_that_the_policy_speaks_of_stays(scene: Scene) -> None:
+    scene.when(CreateUser(name="bert", email="bert@example.com"))
+    text = '{"grants": [{"src": ["user:*@example.com"], "dst": ["*"], "ip": ["*"]}]}'
+    scene.when(SetPolicy(text=text))
+    refusal = scene.refused(SetDomains(domains=("example.org",)))
+    assert (refusal.code, refusal.status) == ("domain.in_policy", 409)
+    assert "line 1" in refusal.message
+    assert scene.happens(SetDomains(domains=("example.com", "example.org"))) == ["DomainsSet"]
+
+
+def test_the_policy_rules_over_wireguard_only_peers_when_it_shall(scene: Scene) -> None:
+    assert scene.tailnet.settings.wireguard_mode == "bypass"
+    assert scene.happens(SetWireGuardMode(mode="bypass")) == []
+    assert scene.happens(SetWireGuardMode(mode="enforce")) == ["WireGuardModeSet"]
+    assert scene.tailnet.settings.wireguard_mode == "enforce"
+    refusal = scene.refused(SetWireGuardMode(mode="Enforce"))
+    assert (refusal.code, refusal.field) == ("wgmode.unknown", "mode")

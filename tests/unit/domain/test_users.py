@@ -2,13 +2,19 @@
 
 import pytest
 
-from engine.domain.commands import CreateUser
+from engine.domain.commands import CreateUser, SetUserRole
 from tests.kit.scenario import Scene
 
 
 def test_a_user_has_an_id_and_a_name() -> None:
     decision = Scene().when(CreateUser(name="anna@example.com", display_name="Änna", email="a@b"))
-    assert decision.result == {"id": 1, "name": "anna@example.com", "displayName": "Änna", "email": "a@b"}
+    assert decision.result == {
+        "id": 1,
+        "name": "anna@example.com",
+        "displayName": "Änna",
+        "email": "a@b",
+        "role": "member",
+    }
 
 
 @pytest.mark.parametrize("name", ["", "12", "an na", "-anna", "änna", "anna\n", "a/b"])
@@ -26,3 +32,42 @@ def test_names_are_unique_without_regard_to_case() -> None:
 
 def test_what_is_shown_is_printable() -> None:
     assert Scene().refused(CreateUser(name="anna", display_name="a\x1b[31m")).code == "user.text"
+
+
+def roles(scene: Scene) -> list[str]:
+    return [user.role for user in scene.tailnet.users.values()]
+
+
+def test_a_user_is_a_member_until_it_is_something_else() -> None:
+    scene = Scene()
+    scene.user("anna")
+    assert roles(scene) == ["member"]
+    assert scene.happens(SetUserRole(user="anna", role="auditor")) == ["UserRoleSet"]
+    assert scene.happens(SetUserRole(user="anna", role="auditor")) == []
+    assert roles(scene) == ["auditor"]
+    assert scene.happens(SetUserRole(user=1, role="member")) == ["UserRoleSet"]
+    assert roles(scene) == ["member"]
+
+
+def test_a_new_owner_makes_an_admin_of_the_one_before() -> None:
+    scene = Scene()
+    assert scene.happens(CreateUser(name="anna", role="owner")) == ["UserCreated"]
+    scene.user("bert")
+    decision = scene.when(SetUserRole(user="bert", role="owner"))
+    assert decision.warnings == ("user.owner: anna was the owner, and is an admin now",)
+    assert roles(scene) == ["admin", "owner"]
+    assert scene.happens(CreateUser(name="carl", role="owner")) == ["UserRoleSet", "UserCreated"]
+    assert roles(scene) == ["admin", "admin", "owner"]
+    assert scene.happens(SetUserRole(user="carl", role="member")) == ["UserRoleSet"]
+
+
+@pytest.mark.parametrize(
+    ("role", "hint"), [("Admin", "did you mean admin?"), ("x", ""), ("it_admin", "did you mean it-admin?")]
+)
+def test_what_is_no_role_is_refused(role: str, hint: str) -> None:
+    scene = Scene()
+    scene.user("anna")
+    for command in (SetUserRole(user="anna", role=role), CreateUser(name="bert", role=role)):
+        refusal = scene.refused(command)
+        assert (refusal.code, refusal.field, refusal.hint) == ("user.role", "role", hint)
+    assert scene.refused(SetUserRole(user="bert", role="admin")).code == "user.not_found"
