@@ -97,7 +97,7 @@ def read_tag_owners(scope: Scope, node: Node | None) -> dict[str, tuple[Selector
 def _bad_tag(key: Text) -> PolicyFault:
     name = key.value.removeprefix("tag:")
     if name == key.value:
-        hint = f'write "tag:{name[:64]}"'
+        hint = f"write {shown(f'tag:{name}')}"
     elif not name.isascii():
         hint = "ASCII only: other letters can look the same and be different"
     else:

@@ -5,7 +5,7 @@ Rule 2: a grant's `ip` item is `*`, ports, or `protocol:ports`: a number alone i
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from engine.policy.document import ALL_PORTS, Ports, Traffic
@@ -32,6 +32,8 @@ PROTOCOLS: Final = {
     "sctp": 132,
     "fc": 133,
 }
+WITH_PORTS: Final = frozenset({None, 6, 17, 132})
+"""Protocols whose packets have ports; clients let others through by rules for all ports only."""
 _MAX_PROTOCOL: Final = 255
 _MAX_PORT: Final = 65_535
 _DIGITS: Final = re.compile(r"0*([0-9]{1,5})")
@@ -91,6 +93,11 @@ def traffic_of(items: Iterable[Text]) -> tuple[Traffic, ...]:
     return tuple(Traffic(protocol=protocol, ports=tuple(ports)) for protocol, ports in gathered.items())
 
 
+def are_useless(protocol: int | None, ports: Collection[tuple[int, int]]) -> bool:
+    """Return whether ports are asked for of a protocol that has none."""
+    return protocol not in WITH_PORTS and any(ports_range != ALL_PORTS[0] for ports_range in ports)
+
+
 def _range(text: str, place: Text) -> tuple[int, int]:
     if text == "*":
         return ALL_PORTS[0]
@@ -123,5 +130,5 @@ def _no_port(text: str, whole: str, place: Text) -> PolicyFault:
     if text.lower() in PROTOCOLS:
         hint = f'write "{text.lower()}:*" for a whole protocol'
     elif place.value.strip().startswith("autogroup:"):
-        hint = f'write "{place.value.strip()[:64]}:*": in acls a destination ends with its ports'
+        hint = f"write {shown(f'{place.value.strip()}:*')}: in acls a destination ends with its ports"
     return fault("bad-port", place, f"{shown(place.value)}: {shown(whole)} is no port", hint)

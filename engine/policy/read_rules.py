@@ -26,9 +26,17 @@ from engine.policy.read_fields import (
     texts_of,
     wrong_type,
 )
-from engine.policy.read_ports import MAX_PORTS, ports_of, protocol_of, traffic_of
+from engine.policy.read_ports import MAX_PORTS, are_useless, ports_of, protocol_of, traffic_of
 from engine.policy.read_postures import postures_of
-from engine.policy.read_selectors import PEOPLE, Scope, misplaced, selectors_in, selectors_of, tag
+from engine.policy.read_selectors import (
+    PEOPLE,
+    Scope,
+    misplaced,
+    selectors_in,
+    selectors_of,
+    tag,
+    too_many_selectors,
+)
 
 _ACL: Final = keys("action", "src", "dst", "proto", "srcPosture", users="src", ports="dst")
 _GRANT: Final = keys("src", "dst", "ip", "app", "via", "srcPosture")
@@ -119,32 +127,44 @@ def _acl(scope: Scope, node: Node) -> Acl:
     _check_action(fields.get("action"), node)
     _warn_absent(scope, fields, node, "an acl")
     sources = sources_of(scope, texts_of(fields.get("src"), "src"))
+    destinations = _acl_destinations(scope, fields.get("dst"), sources)
+    protocol = _protocol(fields.get("proto"))
+    for _, ports in destinations:
+        _warn_useless(scope, protocol, ports, node)
+    return Acl(
+        sources=sources,
+        destinations=destinations,
+        protocol=protocol,
+        postures=postures_of(scope, fields.get("srcPosture"), "srcPosture"),
+        line=node.line,
+    )
+
+
+def _acl_destinations(
+    scope: Scope, node: Node | None, sources: tuple[Selector, ...]
+) -> tuple[tuple[Selector, Ports], ...]:
     destinations: list[tuple[Selector, Ports]] = []
-    for text in texts_of(fields.get("dst"), "dst"):
+    for text in texts_of(node, "dst"):
         found = _acl_destination(scope, text)
         if any(selector.kind is Kind.SELF for selector, _ in found):
             check_self(sources, text, is_acl=True)
         destinations.extend(found)
         scope.count(1, text)
         if len(destinations) > MAX_SELECTORS:
-            raise fault(
-                "too-many",
-                text,
-                f"a list has more than {MAX_SELECTORS:,} selectors, IP sets counted by range",
-            )
-    protocol = fields.get("proto")
-    return Acl(
-        sources=sources,
-        destinations=tuple(destinations),
-        protocol=None if protocol is None or is_null(protocol) else _protocol(protocol),
-        postures=postures_of(scope, fields.get("srcPosture"), "srcPosture"),
-        line=node.line,
-    )
+            raise too_many_selectors(text)
+    return tuple(destinations)
 
 
-def _protocol(node: Node) -> int | None:
+def _protocol(node: Node | None) -> int | None:
+    if node is None or is_null(node):
+        return None
     text = text_of(node, "proto")
     return protocol_of(text.value, text)
+
+
+def _warn_useless(scope: Scope, protocol: int | None, ports: Ports, node: Node) -> None:
+    if are_useless(protocol, ports):
+        scope.warn(node, f"packets of the protocol {protocol} have no ports: write * for them")
 
 
 def _check_action(node: Node | None, rule: Node) -> None:
@@ -163,7 +183,7 @@ def _warn_absent(scope: Scope, fields: Mapping[str, Node], node: Node, name: str
 def _acl_destination(scope: Scope, text: Text) -> tuple[tuple[Selector, Ports], ...]:
     name, colon, ports = text.value.strip().rpartition(":")
     if not colon:
-        hint = f'write "{text.value.strip()[:64]}:*" for all ports'
+        hint = f"write {shown(f'{text.value.strip()}:*')} for all ports"
         raise fault("bad-port", text, f"the destination {shown(text.value)} has no port", hint)
     found = ports_of(ports, text)
     name = name.strip()
@@ -190,10 +210,13 @@ def _grant(scope: Scope, node: Node) -> Grant:
         if selector.kind is Kind.SELF:
             check_self(sources, text, is_acl=False)
 
+    traffic = traffic_of(items)
+    for part in traffic:
+        _warn_useless(scope, part.protocol, part.ports, node)
     return Grant(
         sources=sources,
         destinations=selectors_of(scope, texts_of(fields.get("dst"), "dst"), check),
-        traffic=traffic_of(items),
+        traffic=traffic,
         app=app,
         via=tuple(_via(scope, text) for text in texts_of(fields.get("via"), "via", _MAX_VIA)),
         postures=postures_of(scope, fields.get("srcPosture"), "srcPosture"),

@@ -86,11 +86,7 @@ def selectors_of(scope: Scope, texts: Iterable[Text], check: Check) -> tuple[Sel
             check(selector, text)
             found.append(selector)
         if len(found) > MAX_SELECTORS:
-            raise fault(
-                "too-many",
-                text,
-                f"a list has more than {MAX_SELECTORS:,} selectors, IP sets counted by range",
-            )
+            raise too_many_selectors(text)
         scope.count(1, text)
     return tuple(found)
 
@@ -190,6 +186,12 @@ def misplaced(text: Text, where: str, hint: str = "") -> PolicyFault:
     return fault("misplaced-selector", text, f"{shown(text.value)} cannot be {where}", hint)
 
 
+def too_many_selectors(text: Text) -> PolicyFault:
+    """Return the fault of a list that is too long."""
+    message = f"a list has more than {MAX_SELECTORS:,} selectors, IP sets counted by range"
+    return fault("too-many", text, message, "write prefixes for addresses, groups for users")
+
+
 def bad_address(name: str, place: Place, hint: str = "") -> PolicyFault:
     """Return the fault of a text that is no selector."""
     message = f"{shown(name)} is no address, prefix, host, user, group, tag or autogroup"
@@ -245,7 +247,7 @@ def _domain(scope: Scope, name: str, place: Text) -> Selector:
 
 def _login(name: str, place: Text) -> Selector:
     if not _LOGIN.fullmatch(name) or not name.isprintable():
-        hint = f"write {ANYBODY_OF}{name[2:66]} for all of a domain" if name.startswith("*@") else ""
+        hint = f"write {shown(f'user:{name}')} for all of a domain" if name.startswith("*@") else ""
         raise bad_address(name, place, hint)
     return Selector(kind=Kind.USER, value=name.lower())
 

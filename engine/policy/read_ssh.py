@@ -7,6 +7,7 @@ Rule 3: whether an entry of `sshTests` is well made is for the check of tests to
 """
 
 import re
+from decimal import Decimal
 from typing import Final
 
 from engine.policy.document import Check, Kind, Selector, SshRule
@@ -39,14 +40,14 @@ _DESTINATIONS: Final = frozenset(
 )
 _PART: Final = re.compile(r"([0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})(ns|us|µs|μs|ms|s|m|h)")
 _UNITS: Final = {
-    "ns": 1e-9,
-    "us": 1e-6,
-    "µs": 1e-6,
-    "μs": 1e-6,
-    "ms": 1e-3,
-    "s": 1.0,
-    "m": 60.0,
-    "h": 3600.0,
+    "ns": Decimal("1e-9"),
+    "us": Decimal("1e-6"),
+    "µs": Decimal("1e-6"),
+    "μs": Decimal("1e-6"),
+    "ms": Decimal("1e-3"),
+    "s": Decimal(1),
+    "m": Decimal(60),
+    "h": Decimal(3600),
 }
 
 
@@ -181,9 +182,9 @@ def _seconds(text: Text) -> int:
     if written == "always":
         return 0
     rest = written.removeprefix("+")
-    seconds, at = 0.0, 0
+    seconds, at = Decimal(0), 0
     while found := _PART.match(rest, at):
-        seconds += float(found.group(1)) * _UNITS[found.group(2)]
+        seconds += Decimal(found.group(1)) * _UNITS[found.group(2)]
         at = found.end()
         if seconds > MAX_CHECK_SECONDS:
             raise _bad_period(text, "is above the most, 168h")
