@@ -41,11 +41,14 @@ _SECRET_BODIES: Final = frozenset({"key.private", "extra.secret", "authkey.not_f
 
 ALIASES: Final[Mapping[str, str]] = {
     "UserCreated": "user.create",
+    "UserRoleSet": "user.set-role",
     "AuthKeyCreated": "authkey.create",
     "AuthKeyExpired": "authkey.expire",
     "NodeExpired": "node.expire",
     "NodeExpirySet": "node.set-expiry",
     "NodeRenamed": "node.rename",
+    "NodeTagged": "node.tag",
+    "NodeRoutesApproved": "node.approve-routes",
     "NodeRemoved": "node.remove",
     "NodeDeleted": "node.remove",
     "PeerRegistered": "peer.register",
@@ -58,6 +61,10 @@ ALIASES: Final[Mapping[str, str]] = {
     "ConnectionRemoved": "connection.remove",
     "BaseDomainSet": "settings.set-domain",
     "PoolsSet": "settings.set-pools",
+    "DomainsSet": "settings.set-domains",
+    "WireGuardModeSet": "settings.set-wg-mode",
+    "PolicySet": "policy.set",
+    "PolicyReverted": "policy.revert",
     "DerpMapSet": "derp.set",
 }
 """Past-tense names, as the design has them, submitted as commands (reference: ecosystem §3.2)."""

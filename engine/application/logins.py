@@ -3,7 +3,8 @@
 Rule 1: at most `MOST_OF_MACHINE` wait of one machine key, one of each node key; the machine's oldest gives way.
         At most `MOST` wait in all; then a newcomer is turned away: strangers must not push out who really waits.
 Rule 2: a login is forgotten after `LIFE_MILLIS`, at a restart, and `MEMORY_MILLIS` after it was decided.
-Rule 3: who waits for a login is woken at once when it is decided, and else asks again.
+Rule 3: what was shown is what is approved: who asks for other tags meanwhile is another login.
+Rule 4: who waits for a login is woken at once when it is decided, and else asks again.
 """
 
 import asyncio
@@ -77,7 +78,7 @@ class Logins:
         """In the order of their coming."""
 
     def add(self, request: RegisterRequest) -> Login:
-        """Let the machine wait; the same node key again is the same login.
+        """Let the machine wait; the same node key again is the same login, unless it asks for other tags.
 
         Raises:
             LoginsFull: too many wait, none of them this machine's oldest.
@@ -87,7 +88,11 @@ class Logins:
         same = [login for login in self._undecided() if login.request.machine_key == request.machine_key]
         for login in same:
             if login.request.node_key == request.node_key:
-                return login
+                if login.request.request_tags == request.request_tags:
+                    return login
+                same.remove(login)
+                del self._logins[login.shown.login]
+                break
         if len(same) >= MOST_OF_MACHINE:
             del self._logins[same[0].shown.login]
         elif len(self._logins) >= MOST:
@@ -137,6 +142,7 @@ class Logins:
             node_key=request.node_key,
             hostname=request.hostname,
             os=request.os,
+            request_tags=request.request_tags,
             since=now,
             until=Millis(now + LIFE_MILLIS),
         )

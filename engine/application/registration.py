@@ -1,11 +1,15 @@
-"""What frontends ask for their clients: register, wait for an approval, log out; and an operator's word on a login.
+"""What frontends ask for their clients: register, wait, log out, offer routes; and an operator's word on a login.
 
 Rule 1: the machine key of a request is the frontend's word (it verified the Noise handshake); the actor is the frontend.
 Rule 2: a refusal is an answer to the client, told as the outcome `refused`; faults stay errors: the frontend retries.
 Rule 3: an approval registers the machine with the operator as actor, under the operator's command id.
+Rule 4: of a machine that waits for somebody's word no routes are held: who is let in offers them again.
 """
 
-from typing import cast
+from typing import Final, cast
+
+import structlog
+from msgspec.structs import replace
 
 from engine.application.answers import digest_of, json_answer
 from engine.application.decoding import command_id_of, deadline_of, decode, reason_of
@@ -20,13 +24,21 @@ from engine.contracts.registration import (
     WaitRequest,
 )
 from engine.contracts.requests import Accepted
-from engine.domain.commands import ApproveLogin, Command, LogOutNode, RegisterNode, RejectLogin
+from engine.domain.commands import (
+    AdvertiseNode,
+    ApproveLogin,
+    Command,
+    LogOutNode,
+    RegisterNode,
+    RejectLogin,
+)
 from engine.domain.decide import decide
 from engine.domain.decision import Decision
 from engine.domain.errors import NotAllowed, Refusal
 from engine.domain.values import NodeId, UserId
 from engine.ports import Answer, IdSource, Message
 
+_LOG: Final = structlog.get_logger()
 _REJECTED = RegisterReply(outcome="refused", message="this machine was turned away")
 
 
@@ -48,7 +60,7 @@ class Registration:
             return json_answer(RegisterReply(outcome="refused", message=refusal.message))
         if accepted.result.get("outcome") != "login":
             return json_answer(_reply(accepted))
-        login = self._logins.add(request)
+        login = self._logins.add(replace(request, routes=None))
         return json_answer(
             RegisterReply(outcome="login", position=accepted.position, login=login.shown.login)
         )
@@ -66,6 +78,14 @@ class Registration:
         """Answer `reg.<frontend>.log-out`."""
         command = decode(message.data, LogOutNode)
         return json_answer(await self._engine.handle(self._order(message, command, "node.log-out")))
+
+    async def advertise(self, message: Message) -> Answer:
+        """Answer `reg.<frontend>.advertise`."""
+        command = decode(message.data, AdvertiseNode)
+        accepted = await self._engine.handle(self._order(message, command, "node.advertise"))
+        if accepted.result.get("refused"):
+            _LOG.info("node.tags_not_granted", node=accepted.result.get("node"))
+        return json_answer(accepted)
 
     async def head(self, _message: Message) -> Answer:
         """Answer `reg.<frontend>.head`."""
@@ -136,6 +156,10 @@ def _command(request: RegisterRequest, user: int | str | None = None) -> Registe
         ephemeral=request.ephemeral,
         expiry=request.expiry,
         capver=request.capver,
+        os_version=request.os_version,
+        client_version=request.client_version,
+        request_tags=request.request_tags,
+        routes=request.routes,
     )
 
 

@@ -107,6 +107,7 @@ async def serve(bus: Bus, tailnet: TailnetName, commands: Commands, registration
         "register": registration.register,
         "wait": registration.wait,
         "log-out": registration.log_out,
+        "advertise": registration.advertise,
         "head": registration.head,
     }
     asked = [

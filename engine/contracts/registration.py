@@ -2,8 +2,8 @@
 
 Rule 1: `machine_key` is the one that the Noise handshake of the client's connection proved.
 Rule 2: verbs: `register` (RegisterRequest → RegisterReply), `wait` (WaitRequest → RegisterReply, held until decided
-        or `WAIT_SECONDS`), `log-out` (LogOutNode → Accepted), all with an id of the frontend's own choice; `head`
-        (nothing → HeadReply).
+        or `WAIT_SECONDS`), `log-out` (LogOutNode → Accepted), `advertise` (AdvertiseNode → Accepted), all with an id of
+        the frontend's own choice; `head` (nothing → HeadReply).
 Rule 3: a `wait` for a login that nobody knows (any more) is the error `login.unknown`: ask `register` again.
 """
 
@@ -29,6 +29,11 @@ class RegisterRequest(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     ephemeral: bool = False
     expiry: Millis = Millis(0)
     capver: int = 0
+    os_version: str = ""
+    client_version: str = ""
+    request_tags: tuple[str, ...] = ()
+    routes: tuple[str, ...] | None = None
+    """What it offers to route; None: it did not say."""
 
     def __repr__(self) -> str:
         """Return which machine and node it is about, without the pre-auth key."""
@@ -69,6 +74,8 @@ class PendingLogin(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     os: str
     since: Millis
     until: Millis
+    request_tags: tuple[str, ...] = ()
+    """The tags that it asks for: whoever approves it gives them, if its user owns them."""
 
 
 class LoginList(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

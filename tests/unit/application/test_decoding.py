@@ -36,7 +36,7 @@ def test_an_unknown_field_is_named_with_its_nearest() -> None:
     error = refused(b'{"name":"ann","displayname":"x"}')
     assert (error.code, error.field) == ("body.unknown_field", "displayname")
     assert error.hint == "perhaps 'displayName'?"
-    assert refused(b'{"name":"ann","zzz":1}').hint == "known fields: name, displayName, email"
+    assert refused(b'{"name":"ann","zzz":1}').hint == "known fields: name, displayName, email, role"
 
 
 def test_an_unknown_field_that_could_not_be_a_name_is_not_repeated() -> None:

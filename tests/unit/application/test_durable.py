@@ -6,12 +6,13 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from engine.application.durable import DLQ_CODE, DLQ_REASON, DurableCommands
+from engine.application.durable import ALIASES, DLQ_CODE, DLQ_REASON, DurableCommands
 from engine.application.logins import Logins
 from engine.application.registration import Registration
 from engine.application.service import Commands
 from engine.contracts import subjects
 from engine.contracts.requests import COMMAND_ID, ERROR_CODE
+from engine.domain.commands import COMMANDS
 from engine.domain.values import CommandId, TailnetName
 from engine.ports import Fault, Headers, Message
 from tests.unit.application.world import Lab, running
@@ -170,3 +171,8 @@ async def test_after_a_fault_the_command_comes_again_and_has_one_effect() -> Non
             await asyncio.sleep(0)
         assert await d.do(("user.create", {"name": "ann"}, "1")) == ["done"]
         assert len(d.lab.engine.tailnet.users) == 1
+
+
+def test_every_alias_means_a_command_and_every_command_but_a_logins_has_one() -> None:
+    commands = {f"{entity}.{verb}" for entity, verb in COMMANDS}
+    assert set(ALIASES.values()) == {name for name in commands if not name.startswith("login.")}

@@ -21,9 +21,12 @@ from tests.kit.fakes import SequenceIds, VirtualClock
 REPLY = RegisterReply(outcome="refused")
 
 
-def request(machine: int, node: int = 0) -> RegisterRequest:
+def request(machine: int, node: int = 0, *tags: str) -> RegisterRequest:
     return RegisterRequest(
-        machine_key=MachineKey(f"mkey:{machine:064x}"), node_key=NodeKey(f"nodekey:{node:064x}"), hostname="h"
+        machine_key=MachineKey(f"mkey:{machine:064x}"),
+        node_key=NodeKey(f"nodekey:{node:064x}"),
+        hostname="h",
+        request_tags=tags,
     )
 
 
@@ -41,6 +44,14 @@ def test_the_same_node_key_again_is_the_same_login(logins: Logins) -> None:
     assert logins.add(request(1, 1)) is logins.add(request(1, 1))
     assert logins.add(request(1, 2)) is not logins.add(request(1, 1))
     assert len(logins.list()) == 2
+
+
+def test_who_asks_for_other_tags_is_another_login_and_not_the_one_that_was_shown(logins: Logins) -> None:
+    first = logins.add(request(1, 1))
+    second = logins.add(request(1, 1, "tag:a"))
+    assert logins.get(first.shown.login) is None
+    assert logins.add(request(1, 1, "tag:a")) is second
+    assert [login.request_tags for login in logins.list()] == [("tag:a",)]
 
 
 def test_another_machine_with_the_same_node_key_is_another_login(logins: Logins) -> None:

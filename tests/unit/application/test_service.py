@@ -17,7 +17,7 @@ from engine.contracts.registration import LoginList, RegisterReply
 from engine.contracts.requests import COMMAND_ID, DEADLINE, REASON, Accepted, ErrorReply, Problem
 from engine.domain.commands import COMMANDS
 from engine.domain.events import NodeRegistered
-from engine.domain.values import TailnetName
+from engine.domain.values import NodeId, TailnetName
 from engine.ports import Fault, Message
 from tests.unit.application.world import Lab, running
 
@@ -238,6 +238,61 @@ async def test_a_client_logs_out() -> None:
         keys = {name: machine()[name] for name in ("machineKey", "nodeKey")}
         reply = await s.ask(subjects.registration(T, "f1", "log-out"), keys)
         assert msgspec.json.decode(reply.data, type=Accepted).result["outcome"] == "expired"
+
+
+POLICY = (
+    '{"tagOwners": {"tag:web": ["ann@"]}, "acls": [], "autoApprovers": {"routes": {"10.0.0.0/8": ["ann@"]}}}'
+)
+
+
+async def test_a_client_that_is_in_offers_routes_and_asks_for_tags() -> None:
+    async with site() as s:
+        await s.command("user.create", {"name": "ann"})
+        await s.command("policy.set", {"text": POLICY})
+        key = (await s.command("authkey.create", {"user": "ann"})).result["key"]
+        told = {"authKey": key, "osVersion": "6.1", "clientVersion": "1.92.5"}
+        await s.reg("register", machine() | told)
+        subject = subjects.registration(T, "f1", "advertise")
+        keys = {name: machine()[name] for name in ("machineKey", "nodeKey")}
+        offer = {"routes": ["10.1.0.0/16", "nonsense"], "requestTags": ["tag:db"]}
+        reply = msgspec.json.decode((await s.ask(subject, keys | offer)).data, type=Accepted)
+        assert reply.result == {"node": 1, "later": False, "refused": True}
+        node = s.lab.engine.tailnet.nodes[NodeId(1)]
+        assert (node.routes, node.tags) == (("10.1.0.0/16",), ())
+        assert (node.os_version, node.client_version) == ("6.1", "1.92.5")
+        before = len(await s.lab.records())
+        assert (await s.ask(subject, keys | offer)).data
+        assert len(await s.lab.records()) == before, "the same offer leaves nothing in the log"
+        await s.ask(subject, keys | {"routes": ["10.1.0.0/16"], "requestTags": ["tag:web"]})
+        assert s.lab.engine.tailnet.nodes[NodeId(1)].tags == ("tag:web",)
+
+
+async def test_a_strangers_offer_is_an_error() -> None:
+    async with site() as s:
+        keys = {name: machine()[name] for name in ("machineKey", "nodeKey")}
+        reply = await s.ask(subjects.registration(T, "f1", "advertise"), keys | {"routes": ["10.0.0.0/8"]})
+        assert msgspec.json.decode(reply.data, type=ErrorReply).error.code == "node.not_found"
+        assert len(await s.lab.records()) == 1
+
+
+async def test_who_asks_for_tags_that_its_user_does_not_own_is_refused() -> None:
+    async with site() as s:
+        await s.command("user.create", {"name": "ann"})
+        await s.command("user.create", {"name": "bob"})
+        await s.command("policy.set", {"text": POLICY})
+        asking = {"requestTags": ["tag:web"], "routes": ["10.0.0.0/8"]}
+        asked = await s.reg("register", machine() | asking)
+        listed = msgspec.json.decode(
+            (await s.ask(subjects.query(T, "login", "list"), b"")).data, type=LoginList
+        )
+        assert listed.logins[0].request_tags == ("tag:web",)
+        error = await s.refused("login.approve", {"login": asked.login, "user": "bob"})
+        assert error.code == "tag.not_owner"
+        assert (await s.command("login.approve", {"login": asked.login, "user": "ann"})).ok
+        assert s.lab.engine.tailnet.nodes[NodeId(1)].tags == ("tag:web",)
+        key = (await s.command("authkey.create", {"user": "bob"})).result["key"]
+        reply = await s.reg("register", machine(number=2, node=3) | asking | {"authKey": key})
+        assert (reply.outcome, "tag:web" in reply.message) == ("refused", False)
 
 
 async def test_a_frontend_asks_for_the_head() -> None:
