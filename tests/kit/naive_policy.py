@@ -18,13 +18,16 @@ __all__ = [
     "Node",
     "NodeView",
     "Policy",
+    "Reading",
     "User",
     "World",
     "allowed",
     "approved_routes",
     "evaluate",
+    "lets_in",
     "run_tests",
     "sees",
+    "settled",
 ]
 
 FUNNEL = (
@@ -210,3 +213,12 @@ def allowed(  # noqa: PLR0917
     rules = rules_of(world, policy)
     filters = [[e.wire() for e in entries_of(world, policy, node, rules)] for node in holders]
     return any(lets_in(found, source, destination, port, proto) for found in filters)
+
+
+def settled(packet_filter: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A filter with the destinations of each rule sorted: their order is free where the recordings do not tell."""
+    found = []
+    for rule in packet_filter:
+        ports = sorted(rule.get("DstPorts", ()), key=lambda dest: (dest["IP"], *dest["Ports"].values()))
+        found.append(rule | ({"DstPorts": ports} if ports else {}))
+    return found
