@@ -18,6 +18,7 @@ rate.py         how often a machine may ask
 
 Shell:
 follow.py       keeps the replica at the log's head; knows how old its news are
+offers.py       tells the engine what clients offer to route
 presence.py     publishes and hears soft facts
 sessions.py     the open map sessions, and when each is told something
 frontend.py     what the endpoints share

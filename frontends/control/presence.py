@@ -9,6 +9,7 @@ Rule 4: what was said lately is said again with each heartbeat, so that a messag
         a heartbeat; after a longer silence everybody says everything (`rejoin`).
 Rule 5: a frontend that starts asks the others for all that they know. What an earlier life of its own said to be
         online goes offline after the grace, unless its client comes back.
+Rule 6: what a client offers to route is no soft state: it goes to the engine (`offers.py`).
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from engine.contracts.soft import HEARTBEAT_MILLIS, LEASE_MILLIS, Hello, SoftFac
 from engine.domain.values import Millis, NodeId, TailnetName
 from engine.ports import Bus, Clock, Fault, Message
 from frontends.control import facts
+from frontends.control.offers import Offers
 from frontends.control.replica import NOTHING, Replica, Touched
 from frontends.wire.tailcfg.map import MapRequest
 
@@ -61,6 +63,7 @@ class Presence:
         self._heard: dict[str, tuple[float, Millis]] = {}
         self._lapsed: set[str] = set()
         self._wake = asyncio.Event()
+        self._offers = Offers(bus, clock, tailnet, frontend)
 
     # What the endpoints say -------------------------------------------------------------------------------------
 
@@ -76,6 +79,7 @@ class Presence:
         self._open[node] = generation
         self._leaving.pop(node, None)
         self._say(fact)
+        self._offer(node, request)
         return generation
 
     def closed(self, node: NodeId, generation: int) -> None:
@@ -99,6 +103,7 @@ class Presence:
             else max(self._clock.now(), (held.generation if held else 0) + 1)
         )
         fact = facts.told(held, node, request, self._mark(held, generation))
+        self._offer(node, request)
         if held is not None and _same(fact, held):
             return
         if not fact.online:  # clients take a disco key of an offline peer only with a newer time
@@ -106,6 +111,11 @@ class Presence:
         self._say(fact)
         if fact.online and node not in self._open:
             self._leave(node, generation)
+
+    def _offer(self, node: NodeId, request: MapRequest) -> None:
+        known = self._replica.node(node)
+        if known is not None:
+            self._offers.heard(known, request.hostinfo)
 
     def _mark(self, held: SoftFact | None, generation: int) -> facts.Mark:
         self._sequence = max(self._sequence, held.sequence if held else 0) + 1
@@ -133,6 +143,7 @@ class Presence:
             tasks.create_task(self._speak())
             tasks.create_task(self._beat())
             tasks.create_task(self._sweep())
+            tasks.create_task(self._offers.run())
             await self._greet()
 
     async def rejoin(self) -> None:

@@ -22,15 +22,18 @@ from engine.contracts import registration, subjects
 from engine.contracts.registration import RegisterReply, WaitRequest
 from engine.contracts.requests import COMMAND_ID, ERROR_CODE, ErrorReply, Problem
 from engine.domain.commands import LogOutNode
+from engine.domain.routes import offered
 from engine.domain.values import LoginId, MachineKey, Millis, NodeKey
 from engine.ports import Fault, TimedOut
 from frontends.control.exchange import JSON, Answer, Request, Stream, too_often, unavailable
 from frontends.control.frontend import Frontend
+from frontends.control.offers import tags_of
 from frontends.control.profiles import TAGGED
 from frontends.wire import timetext
 from frontends.wire.capver import is_supported
 from frontends.wire.codec import decode, encode
 from frontends.wire.keytext import is_zero
+from frontends.wire.tailcfg.hostinfo import Hostinfo
 from frontends.wire.tailcfg.register import Login, RegisterRequest, RegisterResponse, User
 
 ENGINE_SECONDS: Final = 5.0
@@ -42,6 +45,7 @@ PAUSE_SECONDS: Final = 2.0
 """At least so long from one wait to the next: the engine answers at once when it holds enough of them for this login,
 and when it stops. Not longer, because after a failover the client needs another URL soon."""
 MAX_HOSTNAME: Final = 253
+MAX_VERSION: Final = 64
 LOGIN_PATH: Final = "/register/"
 _LOGIN: Final = re.compile(r"/register/([a-z2-7]{24})\Z")
 _OLD: Final = "this client is too old: Tailscale 1.70 or newer is needed"
@@ -86,17 +90,21 @@ async def _decide(frontend: Frontend, machine: MachineKey, wanted: RegisterReque
         reply = await _wait(frontend, machine, LoginId(login[1]))
         if reply is not None:
             return _response(frontend, reply)
-    host = wanted.hostinfo
+    host = wanted.hostinfo or Hostinfo()
     question = registration.RegisterRequest(
         machine_key=machine,
         node_key=NodeKey(wanted.node_key.lower()),
         old_node_key=NodeKey(wanted.old_node_key.lower()) if wanted.rotates and wanted.old_node_key else None,
         auth_key=wanted.auth_key,
-        hostname=((host.hostname if host else None) or "")[:MAX_HOSTNAME],
-        os=((host.os if host else None) or "")[:MAX_HOSTNAME],
+        hostname=(host.hostname or "")[:MAX_HOSTNAME],
+        os=(host.os or "")[:MAX_HOSTNAME],
         ephemeral=bool(wanted.ephemeral),
         expiry=Millis(expiry),
         capver=wanted.version,
+        os_version=(host.os_version or "")[:MAX_VERSION],
+        client_version=(host.ipn_version or "")[:MAX_VERSION],
+        request_tags=tags_of(host),
+        routes=None if wanted.hostinfo is None else offered(host.routable_ips or ()),
     )
     return _response(frontend, await _ask(frontend, "register", question, RegisterReply))
 

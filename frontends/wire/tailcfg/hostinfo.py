@@ -5,7 +5,8 @@ Rule 1: peers get the fields that we know, with the types that their decoders de
         that node in it; Go matches names in any case.
 Rule 2: NetInfo may be absent for the first seconds of a client's life, and PreferredDERP 0 means "not known yet":
         keep what was known before.
-Rule 3: push tokens, log ids and the like are the control server's business: `for_peers` leaves them out.
+Rule 3: push tokens, log ids and the like are the control server's business: `for_peers` leaves them out. So are the
+        routes that a host offers: peers are told those that were approved, by AllowedIPs.
 """
 
 from typing import Final
@@ -15,7 +16,7 @@ import msgspec
 from frontends.wire.codec import encode
 from frontends.wire.errors import RemoteProtocolError
 from frontends.wire.tailcfg.derp import MAX_REGION
-from frontends.wire.tailcfg.text import Int32, Int64, Port, Strings, prefixes
+from frontends.wire.tailcfg.text import Int32, Int64, Port, Strings
 
 MAX_HOSTINFO: Final = 16 * 1024
 """Bytes of what peers are told of one host; a real one has 1–3 KiB."""
@@ -112,11 +113,6 @@ class Hostinfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, re
         return region if 0 < region <= MAX_REGION else 0
 
     @property
-    def routes(self) -> tuple[str, ...]:
-        """The prefixes that the node offers to route, masked; see `text.prefixes` for its error."""
-        return prefixes(self.routable_ips or ())
-
-    @property
     def has_ssh(self) -> bool:
         """Whether the node's SSH server is on."""
         return bool(self.ssh_host_keys)
@@ -126,7 +122,7 @@ def for_peers(info: Hostinfo) -> msgspec.Raw:
     """Return the JSON that a node's peers are told of its host.
 
     Raises:
-        RemoteProtocolError: it offers to route what is no prefix, or is too long.
+        RemoteProtocolError: it is too long.
     """
     told = msgspec.structs.replace(
         info,
@@ -136,7 +132,7 @@ def for_peers(info: Hostinfo) -> msgspec.Raw:
         request_tags=None,
         services_hash=None,
         exit_node_id=None,
-        routable_ips=info.routes or None,
+        routable_ips=None,
     )
     text = encode(told)
     if len(text) > MAX_HOSTINFO:

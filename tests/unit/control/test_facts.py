@@ -58,7 +58,12 @@ def test_a_hostinfo_of_other_types_is_refused() -> None:
     with pytest.raises(RemoteProtocolError):
         request(Hostinfo={"OS": 5})
     with pytest.raises(RemoteProtocolError):
-        told(None, ONE, request(Hostinfo={"RoutableIPs": ["10.0.0.0"]}), MARK)
+        told(None, ONE, request(Hostinfo={"Hostname": "x" * 20_000}), MARK)
+
+
+def test_peers_are_not_told_what_a_host_offers_to_route() -> None:
+    fact = told(None, ONE, request(Hostinfo={"OS": "linux", "RoutableIPs": ["10.0.0.0/8", "nonsense"]}), MARK)
+    assert bytes(fact.hostinfo) == b'{"OS":"linux"}'
 
 
 def test_unusable_endpoints_are_left_out() -> None:

@@ -17,7 +17,7 @@ AS_SENT = b"""{"IPNVersion":"1.102.3-t","BackendLogID":"secret-log-id","OS":"lin
 def test_a_server_reads_what_it_needs() -> None:
     info = decode(AS_SENT, Hostinfo)
     assert (info.hostname, info.os, info.ipn_version, info.home_derp) == ("web", "linux", "1.102.3-t", 900)
-    assert info.routes == ("10.0.0.0/24", "0.0.0.0/0", "::/0")
+    assert info.routable_ips == ("10.0.0.0/24", "0.0.0.0/0", "::/0")
     assert info.request_tags == ("tag:web",)
     assert info.services is not None
     assert (info.services[0].proto, info.services[0].port) == ("peerapi4", 51234)
@@ -35,7 +35,7 @@ def test_peers_are_told_what_they_need_and_not_what_is_ours() -> None:
     assert told["Userspace"] is True
     assert told["AppConnector"] is False
     assert told["NetInfo"]["WorkingIPv6"] is False
-    assert not told.keys() & {"BackendLogID", "RequestTags", "TPM", "Later"}
+    assert not told.keys() & {"BackendLogID", "RequestTags", "RoutableIPs", "TPM", "Later"}
 
 
 @pytest.mark.parametrize(
@@ -61,12 +61,6 @@ def test_what_would_break_every_peer_is_refused(poison: bytes) -> None:
 
 def test_what_go_would_match_in_another_case_is_not_relayed() -> None:
     assert bytes(for_peers(decode(b'{"os":5,"HOSTNAME":[],"Hostname":"a"}', Hostinfo))) == b'{"Hostname":"a"}'
-
-
-def test_a_bad_route_is_refused_and_a_sloppy_one_is_masked() -> None:
-    with pytest.raises(RemoteProtocolError):
-        for_peers(Hostinfo(routable_ips=("10.0.0.0",)))
-    assert bytes(for_peers(Hostinfo(routable_ips=("10.0.0.5/8",)))) == b'{"RoutableIPs":["10.0.0.0/8"]}'
 
 
 def test_a_long_hostinfo_is_refused() -> None:
