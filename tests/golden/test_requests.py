@@ -37,6 +37,9 @@ def test_a_registration_is_read(version: str) -> None:
     assert request.auth.auth_key == "nmkey-1-" + "0" * 32
     assert request.hostinfo is not None
     assert request.hostinfo.hostname == "n1"
+    assert (request.hostinfo.ipn_version or "").startswith(version.removeprefix("v"))
+    assert request.hostinfo.os_version
+    assert not request.hostinfo.request_tags
     assert not request.followup
     assert timetext.parse(request.expiry) == 0
 

@@ -9,7 +9,7 @@ import pytest
 
 from engine.adapters.bus.memory import Hub, MemoryBus
 from engine.contracts import subjects
-from engine.contracts.registration import RegisterReply, WaitRequest
+from engine.contracts.registration import RegisterReply, RegisterRequest, WaitRequest
 from engine.domain.values import LoginId, MachineKey, TailnetName
 from engine.ports import Answer, Endpoint, Message
 from frontends.control.exchange import Answer as HttpAnswer
@@ -32,6 +32,7 @@ class Engine:
 
     def __init__(self, hub: Hub) -> None:
         self.registered = self.waited = 0
+        self.asked: list[RegisterRequest] = []
         self.asked_to_wait = asyncio.Event()
         self._bus = MemoryBus(hub)
 
@@ -42,8 +43,9 @@ class Engine:
         ]
         await self._bus.serve("engine", "1.0.0", "the engine", found)
 
-    async def _register(self, _message: Message) -> Answer:
+    async def _register(self, message: Message) -> Answer:
         self.registered += 1
+        self.asked.append(msgspec.json.decode(message.data, type=RegisterRequest))
         return Answer(msgspec.json.encode(RegisterReply(outcome="login", login=LOGIN)))
 
     async def _wait(self, message: Message) -> Answer:
@@ -90,6 +92,25 @@ async def test_a_machine_that_registers_without_pause_is_told_to_wait(site: Site
     assert (await site.ask(answer_register, machine="2")).status == 200
     site.clock.advance(1)
     assert (await site.ask(answer_register)).status == 200
+
+
+async def test_the_engine_hears_what_the_client_says_of_its_host(site: Site) -> None:
+    host = {
+        "OS": "linux",
+        "OSVersion": "6.1" * 40,
+        "IPNVersion": "1.92.5-t1",
+        "RoutableIPs": ["10.0.0.9/8", "nonsense", "::/0", "0.0.0.0/0"],
+        "RequestTags": ["tag:b", "tag:a", "tag:b"],
+    }
+    await site.ask(answer_register, {"Hostinfo": host})
+    (asked,) = site.engine.asked
+    assert (asked.os, asked.os_version, asked.client_version) == ("linux", ("6.1" * 40)[:64], "1.92.5-t1")
+    assert asked.routes == ("0.0.0.0/0", "10.0.0.0/8", "::/0")
+    assert asked.request_tags == ("tag:b", "tag:a")
+    await site.ask(answer_register, {"Hostinfo": {}})
+    assert (site.engine.asked[-1].routes, site.engine.asked[-1].request_tags) == ((), ())
+    await site.ask(answer_register)
+    assert site.engine.asked[-1].routes is None, "who says nothing of its host takes no route back"
 
 
 async def test_lite_updates_and_streams_spend_from_the_same_bucket(site: Site) -> None:
