@@ -11,9 +11,7 @@ import re
 from typing import Final
 
 from engine.policy.document import Kind, Selector
-
-Span = tuple[int, int, int]
-"""IP version, first and last address as numbers, both included."""
+from engine.policy.ranges import Span
 
 _WIDTH: Final = {4: 32, 6: 128}
 _BITS: Final = re.compile(r"[0-9]{1,3}")
@@ -23,7 +21,7 @@ _MAPPED: Final = 0xFFFF
 """What precedes an IPv4 address inside an IPv6 one (::ffff:0:0/96)."""
 
 
-def span_of(text: str) -> tuple[Span, bool] | None:
+def span_in(text: str) -> tuple[Span, bool] | None:
     """Return an address, prefix or `a-b` as numbers and whether host bits were cut, or None if it is none of these."""
     if len(text) > _MAX_TEXT:
         return None
@@ -68,11 +66,6 @@ def prefix_text(span: Span) -> str | None:
     """Return the range as a prefix, `/32` and `/128` included, or None if it is none."""
     bits = prefix_bits(span)
     return None if bits is None else f"{_printed(span[0], span[1])}/{bits}"
-
-
-def overlap(one: Span, other: Span) -> bool:
-    """Return whether the two have an address in common."""
-    return one[0] == other[0] and one[1] <= other[2] and other[1] <= one[2]
 
 
 def _printed(version: int, number: int) -> str:

@@ -14,10 +14,12 @@ from collections.abc import Iterable
 from typing import Final
 
 from engine.policy.document import Selector
+from engine.policy.faults import PolicyFault
 from engine.policy.hujson import Node, Text, shown
-from engine.policy.read_addresses import Span, selector_of, span_of
+from engine.policy.ranges import INTERNET, Span, span_of
+from engine.policy.read_addresses import selector_of
 from engine.policy.read_fields import MAX_SELECTORS, fault, members_of, suggestion, texts_of
-from engine.policy.read_selectors import Scope, bad_address, misplaced
+from engine.policy.read_selectors import Scope, bad_address, misplaced, range_in
 
 MAX_STEPS: Final = 100_000
 """Ranges added or removed in all: sets in sets would otherwise make a small text mean many."""
@@ -25,16 +27,6 @@ MAX_NESTED: Final = 32
 """Sets in one another."""
 _NAME: Final = re.compile(r"ipset:[A-Za-z0-9][A-Za-z0-9._-]*")
 _OTHERS: Final = ("tag:", "group:", "user:", "autogroup:", "svc:", "*")
-_INTERNET: Final = (
-    "0.0.0.0-9.255.255.255",
-    "11.0.0.0-100.63.255.255",
-    "100.128.0.0-169.253.255.255",
-    "169.255.0.0-172.15.255.255",
-    "172.32.0.0-192.167.255.255",
-    "192.169.0.0-255.255.255.255",
-    "2000::/3",
-)
-"""What `autogroup:internet` is (policy-semantics §3.3, 10)."""
 _V6: Final = 1 << 33
 """Is added to an IPv6 address: so both versions are on one line and no range of one touches the other's."""
 
@@ -145,31 +137,25 @@ class _Reader:
 
     def _plain(self, what: str, entry: Text) -> tuple[Span, ...]:
         if what == "autogroup:internet":
-            return tuple(span for text in _INTERNET if (found := span_of(text)) for span in found[:1])
+            return tuple(map(span_of, INTERNET))
         if what.startswith(_OTHERS) or "@" in what:
             raise misplaced(
                 entry, "in an IP set", "a set has addresses, prefixes, ranges, hosts and other sets"
             )
-        host: Selector | None = self._scope.hosts.get(what.removeprefix("host:"))
-        if host is not None:
-            return ((host.version, host.first, host.last),)
-        found = span_of(what)
+        found: Selector | None = self._scope.hosts.get(what.removeprefix("host:"))
+        if found is None:
+            found = range_in(self._scope, what, entry)
         if found is None:
             raise bad_address(what, entry, suggestion(what.removeprefix("host:"), self._scope.hosts))
-        if found[1]:
-            self._scope.warn(entry, f"{what} has host bits; {selector_of(found[0]).value} is what it means")
-        return found[:1]
+        return ((found.version, found.first, found.last),)
 
     @staticmethod
-    def _too_deep(key: Text) -> Exception:
+    def _too_deep(key: Text) -> PolicyFault:
         return fault("too-deep", key, f"IP sets are more than {MAX_NESTED} deep")
 
 
 def _taken_apart(entry: Text) -> tuple[bool, str]:
     """Return whether an entry removes, and what."""
-    verb, _, what = entry.value.strip().partition(" ")
-    return (
-        (verb == "remove", what.strip())
-        if verb in ("add", "remove") and what.strip()
-        else (False, entry.value.strip())
-    )
+    whole = entry.value.strip()
+    verb, _, what = whole.partition(" ")
+    return (verb == "remove", what.strip()) if verb in ("add", "remove") else (False, whole)

@@ -11,9 +11,9 @@ from typing import Final
 from engine.policy.document import Kind, Selector
 from engine.policy.faults import PolicyFault
 from engine.policy.hujson import Node, Text, shown
-from engine.policy.read_addresses import selector_of, span_of
+from engine.policy.read_addresses import span_in
 from engine.policy.read_fields import MAX_MEMBERS, MAX_SELECTORS, fault, members_of, text_of, texts_of
-from engine.policy.read_selectors import PEOPLE, Scope, is_there, login_of, person_in
+from engine.policy.read_selectors import PEOPLE, Scope, is_there, login_of, person_in, range_in
 
 _GROUP: Final = re.compile(r"group:[A-Za-z0-9][A-Za-z0-9._@+-]*")
 _HOST: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
@@ -56,20 +56,17 @@ def read_hosts(scope: Scope, node: Node | None) -> None:
         PolicyFault: `host-name`, `bad-address`, `wrong-type`, `too-many`.
     """
     for key, value in members_of(node, "hosts"):
-        if not _HOST.fullmatch(key.value) or span_of(key.value) is not None:
+        if not _HOST.fullmatch(key.value) or span_in(key.value) is not None:
             hint = "write a name of a-z, 0-9, ., _ and - that is no address"
             raise fault("host-name", key, f"{shown(key.value)} cannot be the name of a host", hint)
         text = text_of(value, f"the host {shown(key.value)}")
-        found = span_of(text.value.strip())
+        found = range_in(scope, text.value, text)
         if found is None:
             message = f"{shown(text.value)} is no address: the host {shown(key.value)} needs one"
             raise fault(
                 "bad-address", text, message, "write an address or a prefix: 100.64.0.1 or 10.0.0.0/8"
             )
-        span, was_cut = found
-        scope.hosts[key.value] = selector_of(span)
-        if was_cut:
-            scope.warn(text, f"{text.value} has host bits; {scope.hosts[key.value].value} is what it means")
+        scope.hosts[key.value] = found
 
 
 def read_tag_owners(scope: Scope, node: Node | None) -> dict[str, tuple[Selector, ...]]:

@@ -10,7 +10,8 @@ import msgspec
 
 from engine.policy.document import Kind, NodeAttribute, RouteApprover, Selector
 from engine.policy.hujson import Node, Text, raw, shown
-from engine.policy.read_addresses import Span, overlap, prefix_text, selector_of, span_of
+from engine.policy.ranges import overlap, span_of
+from engine.policy.read_addresses import prefix_text, span_in
 from engine.policy.read_fields import (
     fault,
     fields_of,
@@ -21,7 +22,7 @@ from engine.policy.read_fields import (
     texts_of,
 )
 from engine.policy.read_names import OWNERS
-from engine.policy.read_selectors import Scope, is_there, misplaced, person_in, selectors_of
+from engine.policy.read_selectors import Scope, is_there, misplaced, person_in, range_in, selectors_of
 
 _ATTRIBUTE: Final = keys("target", "attr", "app", "ipPool")
 _APPROVERS: Final = keys("routes", "exitNode", "services")
@@ -91,12 +92,12 @@ def _check_target(selector: Selector, text: Text) -> None:
 
 def _check_pool(scope: Scope, node: Node | None) -> None:
     for text in texts_of(node, "ipPool"):
-        found = span_of(text.value.strip())
+        found = span_in(text.value.strip())
         if found is None or prefix_text(found[0]) is None:
             message = f"{shown(text.value)} is no prefix: an ipPool has those only"
             raise fault("bad-address", text, message, "write 100.81.0.0/16")
         for reserved in _RESERVED:
-            if overlap(found[0], _span(reserved)):
+            if overlap(found[0], span_of(reserved)):
                 message = (
                     f"the ipPool {shown(text.value)} touches {reserved}, which devices keep for themselves"
                 )
@@ -105,20 +106,11 @@ def _check_pool(scope: Scope, node: Node | None) -> None:
         scope.warn(node, "ipPool has no effect: addresses come from the pools of the tailnet")
 
 
-def _span(text: str) -> Span:
-    found = span_of(text)
-    if found is None:
-        raise ValueError(text)
-    return found[0]
-
-
 def _prefix(scope: Scope, key: Text) -> str:
-    found = span_of(key.value.strip())
-    prefix = None if found is None else prefix_text(found[0])
-    if found is None or prefix is None:
+    found = range_in(scope, key.value, key)
+    prefix = None if found is None else prefix_text((found.version, found.first, found.last))
+    if prefix is None:
         raise fault("bad-address", key, f"{shown(key.value)} is no route", "write a prefix: 10.0.0.0/8")
-    if found[1]:
-        scope.warn(key, f"{key.value} has host bits; {selector_of(found[0]).value} is what it means")
     return prefix
 
 

@@ -16,7 +16,7 @@ from typing import Final
 from engine.policy.document import Kind, Selector
 from engine.policy.faults import PolicyFault
 from engine.policy.hujson import Text, shown
-from engine.policy.read_addresses import selector_of, span_of
+from engine.policy.read_addresses import selector_of, span_in
 from engine.policy.read_fields import MAX_SELECTORS, MAX_TOTAL, MAX_WARNINGS, Place, fault, suggestion
 
 ROLES: Final = ("owner", "admin", "it-admin", "network-admin", "billing-admin", "auditor")
@@ -134,6 +134,18 @@ def person_in(scope: Scope, text: Text, check: Check) -> tuple[Selector, ...]:
     for selector in found:
         check(selector, text)
     return found
+
+
+def range_in(scope: Scope, text: str, place: Place) -> Selector | None:
+    """Return an address, prefix or range, or None if the text is none; host bits are cut with a warning."""
+    found = span_in(text.strip())
+    if found is None:
+        return None
+    span, was_cut = found
+    selector = selector_of(span)
+    if was_cut:
+        scope.warn(place, f"{text.strip()} has host bits; {selector.value} is what it means")
+    return selector
 
 
 def login_of(text: Text) -> str | None:
@@ -255,25 +267,21 @@ def _login(name: str, place: Text) -> Selector:
 def _host(scope: Scope, name: str, place: Text) -> Selector:
     if name in scope.hosts:
         return scope.hosts[name]
-    found = span_of(name)
+    found = range_in(scope, name, place)
     if found is None:
         raise bad_address(name, place, _host_hint(scope, name))
-    span, was_cut = found
-    selector = selector_of(span)
-    if was_cut:
-        scope.warn(place, f"{name} has host bits; {selector.value} is what it means")
-    return selector
+    return found
 
 
 def _host_hint(scope: Scope, name: str) -> str:
-    near = suggestion(name, scope.hosts)
+    near = _without_port(name, scope.hosts) or suggestion(name, scope.hosts)
     if near or not _BARE_LOGIN.fullmatch(name):
-        return near or _without_port(name, scope.hosts)
+        return near
     return f"add {shown(name)} to hosts, or write {name[:64]}@ if it is a user"
 
 
 def _without_port(name: str, known: Collection[str]) -> str:
     found = _PORT_AT_END.fullmatch(name) if len(name) <= MAX_SELECTORS else None
-    if found is None or (found.group(1) not in known and span_of(found.group(1).strip("[]")) is None):
+    if found is None or (found.group(1) not in known and span_in(found.group(1).strip("[]")) is None):
         return ""
     return f"write {shown(found.group(1))}: no port can stand here"

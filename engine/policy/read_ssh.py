@@ -13,7 +13,7 @@ from typing import Final
 from engine.policy.document import Check, Kind, Selector, SshRule
 from engine.policy.faults import PolicyFault
 from engine.policy.hujson import Array, Node, Object, Text, plain, shown
-from engine.policy.read_addresses import span_of
+from engine.policy.read_addresses import span_in
 from engine.policy.read_fields import (
     MAX_SELECTORS,
     fault,
@@ -95,7 +95,7 @@ def _check_test_destination(scope: Scope, node: Node) -> None:
     if not isinstance(node, Text):
         return
     name = node.value.strip()
-    if name == "autogroup:internet" or ("/" in name and span_of(name) is not None):
+    if name == "autogroup:internet" or ("/" in name and span_in(name) is not None):
         message = f"{shown(name)} cannot be the destination of an SSH test: no session ends there"
         raise fault("sshtest-dst-element", node, message, "name a tag, a user, a host or one address")
     if name.startswith("tag:") and name not in scope.tags:
