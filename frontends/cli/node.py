@@ -10,12 +10,13 @@ from frontends.cli.groups import Nouns
 from frontends.cli.operator import Operator, changing, reading
 from frontends.cli.options import DURATION, only, subject
 from frontends.cli.output import Column
-from frontends.cli.text import ago, pick, reference, short_key
+from frontends.cli.text import ago, listed, pick, reference, short_key
 
 FIRST_PEER_ID = 100_000_001
 """Ids from here on are WireGuard-only peers (`engine.domain.values`)."""
 
 _WG = "frontends.cli.wgonly"
+_ROUTES = "frontends.cli.noderoutes"
 node = Nouns(
     help="Nodes: the machines in the tailnet.",
     lazy={
@@ -23,8 +24,17 @@ node = Nouns(
         "add-wg-connection": f"{_WG}:add",
         "update-wg-connection": f"{_WG}:update",
         "remove-wg-connection": f"{_WG}:remove",
+        "list-routes": f"{_ROUTES}:list_routes",
+        "approve-routes": f"{_ROUTES}:approve_routes",
     },
-    aliases={"ls": "list", "rm": "delete", "del": "delete", "remove": "delete", "show": "get"},
+    aliases={
+        "ls": "list",
+        "rm": "delete",
+        "del": "delete",
+        "remove": "delete",
+        "show": "get",
+        "routes": "list-routes",
+    },
 )
 _node = subject("node", "-i", "--identifier", "--node", "--node-id", complete=live.nodes)
 
@@ -38,7 +48,7 @@ def list_(operator: Operator, user: str | None) -> None:
     columns = (
         Column("ID", lambda row: row.get("id")),
         Column("NAME", lambda row: row.get("name")),
-        Column("USER", lambda row: pick(row, "userName", "user")),
+        Column("USER", shown_user),
         Column("ADDRESSES", addresses),
         Column("NODE KEY", lambda row: short_key(pick(row, "nodeKey"))),
         Column("STATE", state),
@@ -47,6 +57,11 @@ def list_(operator: Operator, user: str | None) -> None:
     wanted = None if user is None else reference(user)
     rows = operator.listed("node", "nodes", user=wanted)
     operator.rows(rows, columns, empty=("no nodes yet", "netmap preauthkey create --user USER"))
+
+
+def shown_user(row: output.Row) -> object:
+    """Return whom a node acts for: its tags, or its user."""
+    return row.get("tags") or pick(row, "userName", "user")
 
 
 def addresses(row: output.Row) -> object:
@@ -120,6 +135,18 @@ def rename(operator: Operator, words: tuple[str, ...], node_by_flag: str | None)
 
     which, name = only(words, node_by_flag, "NAME")
     operator.done(operator.send(RenameNode(node=reference(which), name=name)), {})
+
+
+@node.command("tag")
+@_node
+@changing
+def tag(operator: Operator, words: tuple[str, ...], node_by_flag: str | None) -> None:
+    """Let the node act for tags, and no longer for its user: `netmap node tag NODE TAG…`."""
+    from engine.domain.commands import TagNode
+
+    given = words if node_by_flag is None else (node_by_flag, *words)
+    which, *tags = given or only(given, None)
+    operator.done(operator.send(TagNode(node=reference(which), tags=listed(tags))), {})
 
 
 @node.command("delete")

@@ -5,7 +5,7 @@ import click
 from frontends.cli import output
 from frontends.cli.groups import Nouns
 from frontends.cli.operator import Operator, changing, reading
-from frontends.cli.text import pick
+from frontends.cli.text import listed, pick
 
 settings = Nouns(help="Settings: what holds for the whole tailnet.", aliases={"show": "get"})
 
@@ -35,6 +35,26 @@ def set_domain(operator: Operator, domain: str) -> None:
     from engine.domain.commands import SetBaseDomain
 
     operator.done(operator.send(SetBaseDomain(domain=domain)), {"domain": domain})
+
+
+@settings.command("set-domains")
+@click.argument("domains", nargs=-1)
+@changing
+def set_domains(operator: Operator, domains: tuple[str, ...]) -> None:
+    """Set the e-mail domains that belong to the tailnet; none: those of its users' addresses."""
+    from engine.domain.commands import SetDomains
+
+    operator.done(operator.send(SetDomains(domains=listed(domains))), {})
+
+
+@settings.command("set-wg-mode")
+@click.argument("mode", metavar="bypass|enforce")
+@changing
+def set_wg_mode(operator: Operator, mode: str) -> None:
+    """Set whether the policy rules over WireGuard-only peers too, or a connection is enough."""
+    from engine.domain.commands import SetWireGuardMode
+
+    operator.done(operator.send(SetWireGuardMode(mode=mode)), {})
 
 
 @settings.command("set-pools")

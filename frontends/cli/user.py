@@ -2,11 +2,13 @@
 
 import click
 
+from frontends.cli import live
 from frontends.cli.groups import noun
 from frontends.cli.operator import Operator, changing, reading
 from frontends.cli.output import Column
-from frontends.cli.text import ago, pick
+from frontends.cli.text import ago, pick, reference
 
+ROLES = "owner, admin, it-admin, network-admin, billing-admin, auditor or member."
 user = noun("Users: who nodes and WireGuard-only peers belong to.")
 
 
@@ -14,13 +16,25 @@ user = noun("Users: who nodes and WireGuard-only peers belong to.")
 @click.argument("name")
 @click.option("--display-name", default="", help="As other people see it.")
 @click.option("--email", default="")
+@click.option("--role", default="", metavar="ROLE", help=ROLES)
 @changing
-def create(operator: Operator, name: str, display_name: str, email: str) -> None:
+def create(operator: Operator, name: str, display_name: str, email: str, role: str) -> None:
     """Make a user."""
     from engine.domain.commands import CreateUser
 
-    accepted = operator.send(CreateUser(name=name, display_name=display_name, email=email))
+    accepted = operator.send(CreateUser(name=name, display_name=display_name, email=email, role=role))
     operator.done(accepted, {"name": name}, f"netmap preauthkey create --user {name}")
+
+
+@user.command("set-role")
+@click.argument("which", metavar="USER", shell_complete=live.users)
+@click.argument("role")
+@changing
+def set_role(operator: Operator, which: str, role: str) -> None:
+    """Give a user a role: owner, admin, it-admin, network-admin, billing-admin, auditor or member."""
+    from engine.domain.commands import SetUserRole
+
+    operator.done(operator.send(SetUserRole(user=reference(which), role=role)), {})
 
 
 @user.command("list")
@@ -33,6 +47,7 @@ def list_(operator: Operator) -> None:
         Column("NAME", lambda row: row.get("name")),
         Column("DISPLAY NAME", lambda row: pick(row, "displayName")),
         Column("EMAIL", lambda row: row.get("email")),
+        Column("ROLE", lambda row: row.get("role")),
         Column("CREATED", lambda row: ago(pick(row, "created", "createdAt"), now)),
     )
     rows = operator.listed("user", "users")

@@ -9,6 +9,7 @@ import msgspec
 from engine.domain.aggregates import AuthKey, Connection, Node, Peer
 from engine.domain.state import Tailnet
 from engine.domain.values import NodeId, PeerId, UserId
+from engine.domain.whom import domains_of
 from projections.inventory.rows import (
     AuthKeyRow,
     ConnectionRow,
@@ -67,8 +68,13 @@ def node_row(tailnet: Tailnet, node: Node, presence: PresenceOf = nobody) -> Nod
         auth_key=node.auth_key,
         hostname=node.hostname,
         os=node.os,
+        os_version=node.os_version,
         capver=node.capver,
+        advertised=node.advertised,
+        approved=node.approved,
+        serving=tuple(route for route in node.advertised if route in node.approved),
         connections=tuple(_node_connections(tailnet, node.id)),
+        client_version=node.client_version,
     )
     return row if known is None else _present(row, known)
 
@@ -82,7 +88,7 @@ def _present(row: NodeRow, known: Presence) -> NodeRow:
         last_seen=known.last_seen,
         endpoints=known.endpoints,
         home_derp=known.home_derp,
-        client_version=known.client_version,
+        client_version=known.client_version or row.client_version,
         frontend=known.frontend,
     )
 
@@ -98,6 +104,7 @@ def users(tailnet: Tailnet) -> Iterator[UserRow]:
             name=user.name,
             display_name=user.display_name,
             email=user.email,
+            role=user.role,
             created=user.created,
             nodes=own_nodes[number],
             wireguard_only_peers=own_peers[number],
@@ -129,6 +136,8 @@ def settings(tailnet: Tailnet) -> SettingsRow:
         peers_v4=held.peers_v4,
         peers_v6=held.peers_v6,
         derp_map=held.derp_map,
+        domains=domains_of(tailnet),
+        wireguard_mode=held.wireguard_mode,
     )
 
 

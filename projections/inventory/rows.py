@@ -34,7 +34,10 @@ class NodeConnection(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class NodeRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A node; from `online` on it is soft state: None or empty where nothing was heard, and always in history."""
+    """A node; from `online` on it is soft state: None or empty where nothing was heard, and always in history.
+
+    Of its client's version the log has an earlier word.
+    """
 
     id: int
     stable_id: str
@@ -55,7 +58,14 @@ class NodeRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     auth_key: int | None
     hostname: str
     os: str
+    os_version: str
     capver: int
+    advertised: tuple[str, ...]
+    """The routes that it offers, exit routes too."""
+    approved: tuple[str, ...]
+    """Those that it may route, offered or not."""
+    serving: tuple[str, ...]
+    """Those that are both."""
     connections: tuple[NodeConnection, ...]
     online: bool | None = None
     last_seen: int = 0
@@ -72,6 +82,7 @@ class UserRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     name: str
     display_name: str
     email: str
+    role: str
     created: int
     nodes: int
     wireguard_only_peers: int
@@ -137,3 +148,6 @@ class SettingsRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     peers_v4: str
     peers_v6: str
     derp_map: msgspec.Raw
+    domains: tuple[str, ...]
+    """Those that belong to the tailnet, set or not."""
+    wireguard_mode: str

@@ -7,7 +7,33 @@ import pytest
 from tests.unit.cli.stage import NOW, Stage, accepted, refused
 
 CASES: list[tuple[str, str, dict[str, Any]]] = [
-    ("user create alice --email a@b", "user.create", {"name": "alice", "displayName": "", "email": "a@b"}),
+    (
+        "user create alice --email a@b",
+        "user.create",
+        {"name": "alice", "displayName": "", "email": "a@b", "role": ""},
+    ),
+    (
+        "user create alice --role admin",
+        "user.create",
+        {"name": "alice", "displayName": "", "email": "", "role": "admin"},
+    ),
+    ("user set-role 1 owner", "user.set-role", {"user": 1, "role": "owner"}),
+    ("node tag laptop tag:a tag:b", "node.tag", {"node": "laptop", "tags": ["tag:a", "tag:b"]}),
+    ("node tag -i 7 tag:a,tag:b", "node.tag", {"node": 7, "tags": ["tag:a", "tag:b"]}),
+    ("node tag 7", "node.tag", {"node": 7, "tags": []}),
+    (
+        "node approve-routes 7 --routes 10.0.0.0/8,0.0.0.0/0 -r fd12::/16",
+        "node.approve-routes",
+        {"node": 7, "routes": ["10.0.0.0/8", "0.0.0.0/0", "fd12::/16"]},
+    ),
+    ("nodes approve-routes --identifier 7 --none", "node.approve-routes", {"node": 7, "routes": []}),
+    (
+        "settings set-domains a.example b.example",
+        "settings.set-domains",
+        {"domains": ["a.example", "b.example"]},
+    ),
+    ("settings set-domains", "settings.set-domains", {"domains": []}),
+    ("settings set-wg-mode enforce", "settings.set-wg-mode", {"mode": "enforce"}),
     (
         "preauthkey create --user alice --reusable --tags tag:a,tag:b --expiration 24h",
         "authkey.create",
@@ -98,6 +124,15 @@ def test_the_table_form_of_a_new_key_is_the_key_alone() -> None:
     assert "secret" not in result.stderr, "stderr is what ends up in the logs of scripts"
 
 
+def test_all_that_a_node_offers_is_approved_beside_what_it_may_already() -> None:
+    stage = Stage()
+    node = {"id": 7, "advertised": ["10.0.0.0/8", "::/0"], "approved": ["10.0.0.0/8", "172.16.0.0/12"]}
+    stage.answers("node.get", {"position": 1, "node": node})
+    assert stage.run("node", "approve-routes", "7", "--all").exit_code == 0
+    assert stage.requests[0][:2] == ("netmap.v1.default.q.node.get", {"node": 7})
+    assert stage.last[1]["routes"] == ["10.0.0.0/8", "172.16.0.0/12", "::/0"]
+
+
 def test_a_warning_goes_to_stderr() -> None:
     stage = Stage()
     stage.answers("user.create", accepted(1, warnings=("the name looks like a number",)))
@@ -125,7 +160,20 @@ def test_a_name_that_is_neither_node_nor_peer_is_not_found() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["node rename 7", "node expire", "node expire 1 2", "node set-expiry 1", "node expire -i 1 2"]
+    "line",
+    [
+        "node rename 7",
+        "node expire",
+        "node expire 1 2",
+        "node set-expiry 1",
+        "node expire -i 1 2",
+        "node tag",
+        "node approve-routes 7",
+        "node approve-routes --none",
+        "node approve-routes 7 --all --none",
+        "node list-routes 1 2",
+        "user set-role 1",
+    ],
 )
 def test_too_few_or_too_many_words_are_a_usage_error(line: str) -> None:
     stage = Stage()

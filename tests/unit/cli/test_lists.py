@@ -130,6 +130,49 @@ def test_a_line_becomes_a_question(line: str, name: str, body: dict[str, Any]) -
     assert made.last == (f"netmap.v1.default.q.{name}", body)
 
 
+ROUTER = {
+    **NODES[0],
+    "advertised": ["10.0.0.0/8", "192.168.0.0/16"],
+    "approved": ["10.0.0.0/8", "::/0"],
+    "tags": ["tag:router"],
+}
+
+
+@pytest.mark.parametrize("words", [("node", "list-routes"), ("node", "routes", "laptop")])
+def test_routes_are_listed_with_what_becomes_of_them(words: tuple[str, ...]) -> None:
+    made = Stage()
+    made.answers("node.list", {"position": 1, "nodes": [ROUTER, NODES[0]]})
+    made.answers("node.get", {"position": 1, "node": ROUTER})
+    _, *lines = made.run(*words).stdout.splitlines()
+    assert [line.split() for line in lines] == [
+        ["7", "laptop", "tag:router", "10.0.0.0/8", "yes", "yes", "yes"],
+        ["7", "laptop", "tag:router", "192.168.0.0/16", "yes", "no", "no"],
+        ["7", "laptop", "tag:router", "::/0", "no", "yes", "no"],
+    ]
+    rows = json.loads(made.run(*words, "-o", "json").stdout)
+    assert rows[1] == {
+        "node": 7,
+        "name": "laptop",
+        "userName": "alice",
+        "tags": ["tag:router"],
+        "route": "192.168.0.0/16",
+        "offered": True,
+        "approved": False,
+        "serving": False,
+    }
+
+
+def test_without_routes_the_next_step_is_told() -> None:
+    result = stage().run("node", "list-routes")
+    assert (result.stdout, "--advertise-routes" in result.stderr) == ("", True)
+
+
+def test_a_tagged_node_is_shown_with_its_tags() -> None:
+    made = Stage()
+    made.answers("node.list", {"position": 1, "nodes": [ROUTER]})
+    assert made.run("node", "list").stdout.splitlines()[1].split()[:3] == ["7", "laptop", "tag:router"]
+
+
 def test_a_host_name_cannot_steer_the_terminal() -> None:
     made = Stage()
     made.answers("node.list", {"position": 1, "nodes": [{**NODES[0], "name": "a\x1b[31m\nb"}]})
