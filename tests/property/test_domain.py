@@ -1,6 +1,8 @@
 """Whatever is asked, in whatever order: a replay gives the same tailnet, and nothing is handed out twice."""
 
 import contextlib
+import hashlib
+import json
 from typing import Final
 
 from hypothesis import HealthCheck, given, settings
@@ -9,6 +11,8 @@ from msgspec.structs import replace
 
 from engine.domain.commands import (
     AddConnection,
+    AdvertiseNode,
+    ApproveRoutes,
     Command,
     CreateAuthKey,
     CreateUser,
@@ -24,14 +28,29 @@ from engine.domain.commands import (
     RemoveConnection,
     RemovePeer,
     RenameNode,
+    RevertPolicy,
     SetBaseDomain,
+    SetDomains,
     SetNodeExpiry,
+    SetPolicy,
     SetPools,
+    SetUserRole,
+    SetWireGuardMode,
+    TagNode,
     UpdateConnection,
 )
 from engine.domain.decide import decide
+from engine.domain.document import document_of
 from engine.domain.errors import Refusal
-from engine.domain.events import AuthKeyUsed, NodeRegistered, PeerRegistered
+from engine.domain.events import (
+    ROLES,
+    AuthKeyUsed,
+    NodeRegistered,
+    NodeRoutesAdvertised,
+    NodeRoutesApproved,
+    PeerRegistered,
+)
+from engine.domain.routes import QUIET_MILLIS, offered
 from engine.domain.state import Tailnet
 from engine.domain.values import Millis
 from tests.kit.scenario import START, Scene, machine_key, node_key, peer_id, peer_key
@@ -47,6 +66,32 @@ masq6 = st.sampled_from(["", "fd00::1", "ff02:b::11", "fd7a:115c:a1e0::100"])
 times = st.sampled_from([0, START - 1, START + 5_000, START + 50_000]).map(Millis)
 # A pre-auth key is written `#1` here; the scene puts the secret of that key in its place.
 auth_keys = st.sampled_from(["", "", "#1", "#2", "#3", "nonsense"])
+POLICIES: Final = (
+    "",
+    "{",
+    '{"acls": []}',
+    json.dumps({"tagOwners": {"tag:a": ["u1@"]}, "autoApprovers": {"routes": {"10.0.0.0/8": ["tag:a"]}}}),
+    json.dumps(
+        {
+            "tagOwners": {"tag:a": ["u2@", "tag:b"], "tag:b": ["autogroup:admin"]},
+            "grants": [{"src": ["user:*@example.com"], "dst": ["*"], "ip": ["*"]}],
+            "autoApprovers": {"routes": {"10.0.0.0/8": ["u1@"]}, "exitNode": ["tag:b", "u2@"]},
+            "tests": [{"src": "u1@", "deny": ["tag:a:22"]}],
+        }
+    ),
+)
+DIGESTS: Final = [hashlib.sha256(text.encode()).hexdigest() for text in POLICIES]
+tags = st.sampled_from([(), ("tag:a",), ("tag:b",), ("tag:a", "tag:b"), ("b",), ("tag:z",)])
+routes = st.sampled_from(
+    [
+        (),
+        ("10.0.0.0/8",),
+        ("0.0.0.0/0", "::/0"),
+        ("10.1.0.0/16", "10.0.0.0/8"),
+        ("x", "100.64.0.0/10"),
+        ("::/0",),
+    ]
+)
 
 small_pools = st.builds(
     SetPools,
@@ -65,6 +110,8 @@ registrations = st.builds(
     ephemeral=st.booleans(),
     expiry=times,
     capver=st.sampled_from([0, 60, 106, 130]),
+    request_tags=st.just(()) | tags,
+    routes=st.none() | routes,
 )
 peer_registrations = st.builds(
     RegisterPeer,
@@ -89,13 +136,19 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(DisablePeer, peer=peers),
     st.builds(ExpirePeer, peer=peers),
     st.builds(EnablePeer, peer=peers),
-    st.builds(CreateUser, name=st.sampled_from(["u1", "U1", "u2", "u 3"])),
+    st.builds(
+        CreateUser,
+        name=st.sampled_from(["u1", "U1", "u2", "u 3", "u3", "u4"]),
+        email=st.sampled_from(["", "u@example.com"]),
+        role=st.sampled_from(["", "owner", "x"]),
+    ),
+    st.builds(SetUserRole, user=users, role=st.sampled_from([*ROLES, "x"])),
     st.builds(
         CreateAuthKey,
         user=users,
         reusable=st.booleans(),
         ephemeral=st.booleans(),
-        tags=st.sampled_from([(), (), ("tag:a",), ("b",)]),
+        tags=st.just(()) | tags,
         expires_in_seconds=st.sampled_from([0, 3, 60]),
     ),
     st.builds(ExpireAuthKey, key=st.sampled_from([1, 2, 3])),
@@ -108,6 +161,24 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(SetNodeExpiry, node=nodes, expiry=times),
     st.builds(RenameNode, node=nodes, name=names),
     st.builds(DeleteNode, node=nodes),
+    st.builds(TagNode, node=nodes, tags=tags),
+    st.builds(ApproveRoutes, node=nodes, routes=routes),
+    st.builds(
+        AdvertiseNode,
+        machine_key=st.sampled_from(MACHINES).map(machine_key),
+        node_key=st.sampled_from(KEYS),
+        routes=routes,
+        request_tags=tags,
+    ),
+    st.builds(
+        SetPolicy,
+        text=st.sampled_from(POLICIES),
+        force=st.booleans(),
+        expected=st.none() | st.sampled_from(["", *DIGESTS]),
+    ),
+    st.builds(RevertPolicy, digest=st.sampled_from(DIGESTS)),
+    st.builds(SetDomains, domains=st.sampled_from([(), ("example.com",), ("b.example",), ("x",)])),
+    st.builds(SetWireGuardMode, mode=st.sampled_from(["bypass", "enforce", "x"])),
     st.builds(SetBaseDomain, domain=st.sampled_from(["a.b", "A.b"])),
     small_pools,
 )
@@ -168,6 +239,15 @@ def check(tailnet: Tailnet) -> None:
         if address
     ]
     assert len(set(masquerades)) == len(masquerades), "two nodes have one masquerade address at one peer"
+    for holder in tailnet.nodes.values():
+        for kept in (holder.advertised, holder.approved):
+            assert kept == offered(kept), "a route that is none, or out of order"
+    assert sum(user.role == "owner" for user in tailnet.users.values()) <= 1, "two owners"
+    if tailnet.policy is not None:
+        assert tailnet.policies[tailnet.policy.digest] == tailnet.policy.text
+        assert document_of(tailnet).acls != () or "acls" in tailnet.policy.text, (
+            "a policy that cannot be read"
+        )
     for node, peer in tailnet.connections:
         assert node in tailnet.nodes, "a connection of no node"
         assert peer in tailnet.peers, "a connection to no peer"
@@ -192,6 +272,30 @@ def test_ids_are_never_used_again_and_one_off_keys_open_once(sequence: list[Comm
     used = [event.key for event in events if isinstance(event, AuthKeyUsed)]
     one_off = [key for key in used if not scene.tailnet.auth_keys[key].reusable]
     assert len(set(one_off)) == len(one_off)
+
+
+@slow
+@given(st.lists(commands, min_size=10, max_size=60))
+def test_an_approval_is_an_operators_or_is_only_added_and_a_client_is_not_heard_too_often(
+    sequence: list[Command],
+) -> None:
+    scene = Scene()
+    for name in ("u1", "u2"):
+        scene.user(name)
+    for name in ("a", "b"):
+        scene.node(name, "u1", node_key=node_key(f"{name}0"))
+    last: dict[int, int] = {}
+    for command in sequence:
+        scene.later(QUIET_MILLIS // 3)
+        before = dict(scene.tailnet.nodes)
+        with contextlib.suppress(Refusal):
+            for event in scene.when(command).events:
+                if isinstance(event, NodeRoutesApproved) and not isinstance(command, ApproveRoutes):
+                    held = before[event.node].approved if event.node in before else ()
+                    assert set(held) < set(event.routes)
+                if isinstance(event, NodeRoutesAdvertised):
+                    assert scene.now - last.get(event.node, 0) >= QUIET_MILLIS
+                    last[event.node] = scene.now
 
 
 @slow
@@ -235,4 +339,6 @@ def test_the_commands_of_these_properties_reach_every_event() -> None:
         "PeerRegistered", "PeerRemoved", "PeerDisabled", "PeerExpired", "PeerEnabled",
         "ConnectionAdded", "ConnectionUpdated", "ConnectionRemoved",
         "AuthKeyCreated", "AuthKeyUsed", "AuthKeyExpired", "PoolsSet", "BaseDomainSet",
+        "UserCreated", "UserRoleSet", "NodeTagged", "NodeRoutesAdvertised", "NodeRoutesApproved",
+        "PolicySet", "DomainsSet", "WireGuardModeSet",
     }  # fmt: skip
