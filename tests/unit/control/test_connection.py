@@ -35,7 +35,7 @@ from frontends.wire.http2 import Http2, Role
 from frontends.wire.keytext import Kind, show
 from frontends.wire.noise import Initiator, PrivateKey
 from frontends.wire.upgrade import HANDSHAKE_HEADER, PROTOCOL
-from tests.unit.control.test_session import node
+from tests.unit.control.objects import node
 
 TAILNET = TailnetName("default")
 SERVER = PrivateKey(b"\1" * 32)

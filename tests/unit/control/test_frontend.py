@@ -15,12 +15,9 @@ from engine.config import Settings
 from engine.contracts import chunks, subjects
 from engine.contracts.netmap import (
     Change,
-    ClassObject,
-    ClassSetObject,
     ConnectionExtra,
     Delta,
     ExtrasObject,
-    FilterRule,
     NetmapObject,
     Snapshot,
     UserObject,
@@ -45,7 +42,7 @@ from frontends.wire.keytext import Kind, show
 from frontends.wire.noise import PrivateKey
 from tests.kit.control_client import Gone, Refused, connect
 from tests.kit.procs import free_port
-from tests.unit.control.test_session import node, tailnet
+from tests.unit.control.objects import a_class, a_set, entry, node, program, reach, tailnet
 
 TAILNET = TailnetName("default")
 EPOCH = Epoch("e1")
@@ -69,12 +66,13 @@ class Rest:
         self.reply = RegisterReply(outcome="authorized", user=UserId(1), user_name="ann")
 
     async def start(self) -> None:
-        rule = FilterRule(source_sets=("all",))
         await self.put(
             tailnet(),
             UserObject(id=UserId(1), name="ann"),
-            ClassSetObject(id="all", classes=("u1",)),
-            ClassObject(id="u1", sees=("all",), rules=(rule,)),
+            a_set("all", "u1"),
+            entry("e", "all"),
+            program("e"),
+            a_class("u1", sees=("all",), rules=(reach("e"),)),
         )
         found = [
             Endpoint(

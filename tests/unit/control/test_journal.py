@@ -4,7 +4,7 @@ from engine.domain.values import NodeId
 from frontends.control.fragment import Fragment
 from frontends.control.journal import Journal, Shown, Step
 from frontends.control.render import peer_node
-from tests.unit.control.test_session import node
+from tests.unit.control.objects import node
 
 ONE = NodeId(1)
 

@@ -9,7 +9,7 @@ from engine.contracts.netmap import Change, Delta, Snapshot, Verdict
 from engine.contracts.soft import SoftFact
 from engine.domain.values import Epoch, MachineKey, Millis, NodeId, NodeKey, Position
 from frontends.control.replica import Replica
-from tests.unit.control.test_session import node
+from tests.unit.control.objects import node
 
 EPOCH = Epoch("e")
 ONE = NodeId(1)

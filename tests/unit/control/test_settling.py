@@ -5,11 +5,8 @@ import pytest
 
 from engine.contracts.netmap import (
     Change,
-    ClassObject,
-    ClassSetObject,
     ConnectionExtra,
     ExtrasObject,
-    FilterRule,
     NetmapObject,
     Snapshot,
     UserObject,
@@ -21,7 +18,17 @@ from frontends.control.replica import Replica
 from frontends.control.session import Session
 from frontends.control.view import View
 from frontends.wire.mapframe import Encoder
-from tests.unit.control.test_session import EPOCH, external, node, tailnet
+from tests.unit.control.objects import (
+    EPOCH,
+    a_class,
+    a_set,
+    entry,
+    external,
+    node,
+    program,
+    reach,
+    tailnet,
+)
 
 TIME = "2026-01-01T00:00:00Z"
 PEER = PeerId(100_000_001)
@@ -33,8 +40,10 @@ def session(capver: int, *, connected: bool) -> Session:
         tailnet(),
         external(PEER),
         UserObject(id=UserId(1), name="alice"),
-        ClassSetObject(id="all", classes=("u1",)),
-        ClassObject(id="u1", sees=("all",), rules=(FilterRule(source_sets=("all",)),)),
+        a_set("all", "u1"),
+        entry("e", "all"),
+        program("e"),
+        a_class("u1", sees=("all",), rules=(reach("e"),)),
         node(1, "u1"),
         *([ExtrasObject(node=NodeId(1), connections=(ConnectionExtra(peer=PEER),))] if connected else []),
     ]
