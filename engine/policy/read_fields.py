@@ -47,6 +47,13 @@ def fault(kind: str, place: Place, message: str, hint: str = "") -> PolicyFault:
     return PolicyFault(kind, message, line=place.line, column=place.column, hint=hint)
 
 
+def too_many(place: Place, message: str) -> PolicyFault:
+    """Return the fault of a list that is longer than its limit."""
+    return fault(
+        "too-many", place, message, "write prefixes for addresses, groups for users, and split what is left"
+    )
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
     """Return `did you mean "…"?` for the nearest of the known words, or nothing."""
     if len(word) > _MAX_GUESSED:
@@ -78,7 +85,7 @@ def is_null(node: Node | None) -> bool:
 
 def wrong_type(node: Node, name: str, wanted: str) -> PolicyFault:
     """Return the fault of a value of the wrong sort."""
-    return fault("wrong-type", node, f"{name} is {what(node)}; it must be {wanted}")
+    return fault("wrong-type", node, f"{name} is {what(node)}; it must be {wanted}", f"write {wanted}")
 
 
 def text_of(node: Node, name: str) -> Text:
@@ -103,7 +110,7 @@ def items_of(node: Node | None, name: str, limit: int = MAX_RULES) -> tuple[Node
     if not isinstance(node, Array):
         raise wrong_type(node, name, "a list")
     if len(node.items) > limit:
-        raise fault("too-many", node, f"{name} has {len(node.items):,} entries; it may have {limit:,}")
+        raise too_many(node, f"{name} has {len(node.items):,} entries; it may have {limit:,}")
     return node.items
 
 
@@ -127,7 +134,7 @@ def members_of(node: Node | None, name: str) -> tuple[tuple[Text, Node], ...]:
     if not isinstance(node, Object):
         raise wrong_type(node, name, "an object")
     if len(node.members) > MAX_RULES:
-        raise fault("too-many", node, f"{name} has {len(node.members):,} keys; it may have {MAX_RULES:,}")
+        raise too_many(node, f"{name} has {len(node.members):,} keys; it may have {MAX_RULES:,}")
     return node.members
 
 

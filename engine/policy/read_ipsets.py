@@ -18,7 +18,7 @@ from engine.policy.faults import PolicyFault
 from engine.policy.hujson import Node, Text, shown
 from engine.policy.ranges import INTERNET, Span, span_of
 from engine.policy.read_addresses import selector_of
-from engine.policy.read_fields import MAX_SELECTORS, fault, members_of, suggestion, texts_of
+from engine.policy.read_fields import MAX_SELECTORS, fault, members_of, suggestion, texts_of, too_many
 from engine.policy.read_selectors import Scope, bad_address, misplaced, range_in
 
 MAX_STEPS: Final = 100_000
@@ -98,7 +98,7 @@ class _Reader:
         key, entries = self._written[name]
         if name in path:
             circle = " → ".join((*path[path.index(name) :], name))
-            raise fault("ipset-cycle", key, f"an IP set cannot be in itself: {circle[:200]}")
+            raise fault("ipset-cycle", key, f"an IP set cannot be in itself: {circle[:200]}", "remove one")
         if len(path) >= MAX_NESTED:
             raise self._too_deep(key)
         found = _Ranges()
@@ -126,12 +126,15 @@ class _Reader:
                 message = (
                     f"an IP set may have {MAX_SELECTORS:,} ranges, and all together take {MAX_STEPS:,} steps"
                 )
-                raise fault("too-many", entry, message)
+                raise too_many(entry, message)
 
     def _other(self, name: str, entry: Text, path: tuple[str, ...]) -> tuple[Span, ...]:
         if name not in self._written:
             raise fault(
-                "unknown-ipset", entry, f"IP set not found: {shown(name)}", suggestion(name, self._written)
+                "unknown-ipset",
+                entry,
+                f"IP set not found: {shown(name)}",
+                suggestion(name, self._written) or "define it under ipsets",
             )
         return self.ranges(name, path)
 
@@ -151,7 +154,7 @@ class _Reader:
 
     @staticmethod
     def _too_deep(key: Text) -> PolicyFault:
-        return fault("too-deep", key, f"IP sets are more than {MAX_NESTED} deep")
+        return fault("too-deep", key, f"IP sets are more than {MAX_NESTED} deep", "write some in full")
 
 
 def _taken_apart(entry: Text) -> tuple[bool, str]:

@@ -11,7 +11,7 @@ from typing import Final
 from engine.policy.document import ALL_PORTS, Ports, Traffic
 from engine.policy.faults import PolicyFault
 from engine.policy.hujson import Text, shown
-from engine.policy.read_fields import fault, suggestion
+from engine.policy.read_fields import fault, suggestion, too_many
 
 MAX_PORTS: Final = 1_000
 """Ports and ranges in one list."""
@@ -71,7 +71,7 @@ def ports_of(text: str, place: Text) -> Ports:
         return ALL_PORTS
     parts = text.split(",", MAX_PORTS)
     if len(parts) > MAX_PORTS:
-        raise fault("too-many", place, f"more than {MAX_PORTS:,} ports in one list")
+        raise too_many(place, f"more than {MAX_PORTS:,} ports in one list")
     return tuple(_range(part.strip(), place) for part in parts)
 
 
@@ -88,7 +88,7 @@ def traffic_of(items: Iterable[Text]) -> tuple[Traffic, ...]:
         found = ports_of(ports, item)
         count += len(found)
         if count > MAX_PORTS:
-            raise fault("too-many", item, f"a grant has more than {MAX_PORTS:,} ports")
+            raise too_many(item, f"a grant has more than {MAX_PORTS:,} ports")
         gathered.setdefault(protocol_of(protocol, item) if colon else None, []).extend(found)
     return tuple(Traffic(protocol=protocol, ports=tuple(ports)) for protocol, ports in gathered.items())
 

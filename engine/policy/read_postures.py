@@ -13,7 +13,7 @@ from typing import Final
 from engine.policy.document import Condition
 from engine.policy.faults import PolicyFault
 from engine.policy.hujson import Node, Text, shown
-from engine.policy.read_fields import fault, members_of, suggestion, texts_of
+from engine.policy.read_fields import fault, members_of, suggestion, texts_of, too_many
 from engine.policy.read_selectors import Scope
 
 MAX_CONDITIONS: Final = 100
@@ -99,7 +99,7 @@ def _list(rest: str, text: Text) -> tuple[Value, ...]:
     at, end = 1, len(rest) - 1
     while found := _ITEM.match(rest, at, end):
         if len(values) == MAX_VALUES:
-            raise fault("too-many", text, f"a condition has more than {MAX_VALUES:,} values")
+            raise too_many(text, f"a condition has more than {MAX_VALUES:,} values")
         values.append(_decoded(found, text))
         at = found.end()
     if not values or at != end:

@@ -17,7 +17,15 @@ from engine.policy.document import Kind, Selector
 from engine.policy.faults import PolicyFault
 from engine.policy.hujson import Text, shown
 from engine.policy.read_addresses import selector_of, span_in
-from engine.policy.read_fields import MAX_SELECTORS, MAX_TOTAL, MAX_WARNINGS, Place, fault, suggestion
+from engine.policy.read_fields import (
+    MAX_SELECTORS,
+    MAX_TOTAL,
+    MAX_WARNINGS,
+    Place,
+    fault,
+    suggestion,
+    too_many,
+)
 
 ROLES: Final = ("owner", "admin", "it-admin", "network-admin", "billing-admin", "auditor")
 AUTOGROUPS: Final = {
@@ -31,6 +39,8 @@ PEOPLE: Final = frozenset({Kind.USER, Kind.DOMAIN, Kind.GROUP, Kind.MEMBER, Kind
 """What stands for users only."""
 _ANY: Final = Selector(kind=Kind.ANY)
 _LOGIN: Final = re.compile(r'[^\s@:/*,"\\]+@[^\s@:/*,"\\]*')
+_MAX_LOGIN: Final = 254
+"""Characters of a login name: an e-mail address has no more (RFC 5321, erratum 1690)."""
 _BARE_LOGIN: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_+-]*")
 _PREFIXED: Final = re.compile(r"([a-z]+):")
 _PORT_AT_END: Final = re.compile(r"(.+):([0-9*][0-9,*-]*)")
@@ -67,8 +77,7 @@ class Scope:
         """
         self._selectors += number
         if self._selectors > MAX_TOTAL:
-            raise fault(
-                "too-many",
+            raise too_many(
                 place,
                 f"the policy has more than {MAX_TOTAL:,} selectors, IP sets counted by range",
             )
@@ -116,7 +125,12 @@ def selectors_in(scope: Scope, text: str, place: Text) -> tuple[Selector, ...]:
         case "host":
             return (_host(scope, name.removeprefix("host:"), place),)
         case "svc":
-            raise fault("unsupported", place, f"{shown(name)} is a service: there are none here")
+            raise fault(
+                "unsupported",
+                place,
+                f"{shown(name)} is a service: there are none here",
+                "name devices, by a tag",
+            )
         case _:
             return (_host(scope, name, place) if "@" not in name else _login(name, place),)
 
@@ -128,7 +142,7 @@ def person_in(scope: Scope, text: Text, check: Check) -> tuple[Selector, ...]:
         PolicyFault: that of `check`; see `selectors_in`.
     """
     name = text.value.strip()
-    if _BARE_LOGIN.fullmatch(name):
+    if _BARE_LOGIN.fullmatch(name) and len(name) <= _MAX_LOGIN:
         return (Selector(kind=Kind.USER, value=name.lower()),)
     found = selectors_in(scope, name, text)
     for selector in found:
@@ -151,9 +165,9 @@ def range_in(scope: Scope, text: str, place: Place) -> Selector | None:
 def login_of(text: Text) -> str | None:
     """Return a user's login name in lower case, or None if the text is none: `alice@example.com`, `alice@` or `alice`."""
     name = text.value.strip()
-    if _BARE_LOGIN.fullmatch(name) or (_LOGIN.fullmatch(name) and name.isprintable()):
+    if _BARE_LOGIN.fullmatch(name) and len(name) <= _MAX_LOGIN:
         return name.lower()
-    return None
+    return name.lower() if _is_login(name) else None
 
 
 def tag(scope: Scope, name: str, place: Text) -> Selector:
@@ -201,7 +215,7 @@ def misplaced(text: Text, where: str, hint: str = "") -> PolicyFault:
 def too_many_selectors(text: Text) -> PolicyFault:
     """Return the fault of a list that is too long."""
     message = f"a list has more than {MAX_SELECTORS:,} selectors, IP sets counted by range"
-    return fault("too-many", text, message, "write prefixes for addresses, groups for users")
+    return too_many(text, message)
 
 
 def bad_address(name: str, place: Place, hint: str = "") -> PolicyFault:
@@ -258,10 +272,14 @@ def _domain(scope: Scope, name: str, place: Text) -> Selector:
 
 
 def _login(name: str, place: Text) -> Selector:
-    if not _LOGIN.fullmatch(name) or not name.isprintable():
+    if not _is_login(name):
         hint = f"write {shown(f'user:{name}')} for all of a domain" if name.startswith("*@") else ""
         raise bad_address(name, place, hint)
     return Selector(kind=Kind.USER, value=name.lower())
+
+
+def _is_login(name: str) -> bool:
+    return len(name) <= _MAX_LOGIN and name.isprintable() and _LOGIN.fullmatch(name) is not None
 
 
 def _host(scope: Scope, name: str, place: Text) -> Selector:

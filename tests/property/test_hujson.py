@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from engine.policy.document import Document, Kind, Selector
 from engine.policy.faults import PolicyFault
-from engine.policy.hujson import excerpt, parse, plain, raw
+from engine.policy.hujson import Array, Node, Object, excerpt, parse, plain, raw
 from engine.policy.reading import read
 
 quick: Final = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -79,6 +79,21 @@ def decorated(text: str, blank: Callable[[], str], comma: Callable[[], bool]) ->
     return "".join(parts)
 
 
+def nodes_of(node: Node) -> list[Node]:
+    """Return the node, its keys and everything in it."""
+    match node:
+        case Array(items=items):
+            return [node, *(inner for item in items for inner in nodes_of(item))]
+        case Object(members=members):
+            return [node, *(inner for pair in members for item in pair for inner in nodes_of(item))]
+        case _:
+            return [node]
+
+
+def json_begins(node: Node) -> str:
+    return bytes(raw(node)).decode()[0]
+
+
 @quick
 @given(values, st.booleans(), st.sampled_from([None, 2]))
 def test_any_value_comes_back_from_its_json(value: object, is_ascii: bool, indent: int | None) -> None:  # noqa: FBT001
@@ -97,6 +112,8 @@ def test_comments_blanks_and_trailing_commas_change_nothing(data: st.DataObject,
     found = decorated(text, lambda: data.draw(blanks), lambda: data.draw(st.booleans()))
     assert plain(parse(found)) == json.loads(text)
     assert bytes(raw(parse(found))) == bytes(raw(parse(text)))
+    for node in nodes_of(parse(found)):
+        assert json_begins(node) == found.split("\n")[node.line - 1][node.column - 1], node
 
 
 @quick
@@ -263,6 +280,7 @@ def read_or_refused(text: str) -> Document | None:
         assert all(warning.isprintable() for warning in found.warnings)
         return found
     assert re.fullmatch(r"[a-z]+(-[a-z]+)*", found.kind)
+    assert found.hint or found.kind in ("syntax", "duplicate-key", "too-deep", "too-large")
     for said in (found.message, found.hint):
         assert said.isprintable()
         assert len(said) < 500

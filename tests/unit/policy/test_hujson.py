@@ -97,6 +97,11 @@ def test_a_text_is_its_value(text: str, wanted: object) -> None:
         ("\ufeff{}", "·{}"),
         ("\u00a0{}", "·{}"),
         ("\x0b{}", "·{}"),
+        ("\x0c{}", "·{}"),
+        ("\x85{}", "·{}"),
+        ("\u2028{}", "·{}"),
+        ("//\u2028{", ""),
+        ("//\r{", ""),
         ('["open\n"]', '"open'),
         ('["open', '"open'),
         ('"a\tb"', ' b"'),
@@ -122,12 +127,12 @@ def test_half_a_surrogate_in_the_text_itself_is_refused() -> None:
 
 
 def test_everything_has_its_place() -> None:
-    tree = parse('{ // say\r\n  "a": [1,\n\t"é😀", /* x\n */ {}],\n"b" : null}')
+    tree = parse('{ // say\r\n\n  "a": [1,\n\t"é😀", /* x\n\n */ {}],\n"b" : null}')
     assert isinstance(tree, Object)
     (a, items), (b, nothing) = tree.members
     assert isinstance(items, Array)
     places = [(node.line, node.column) for node in (tree, a, items, *items.items, b, nothing)]
-    assert places == [(1, 1), (2, 3), (2, 8), (2, 9), (3, 2), (4, 5), (5, 1), (5, 7)]
+    assert places == [(1, 1), (3, 3), (3, 8), (3, 9), (4, 2), (6, 5), (7, 1), (7, 7)]
 
 
 def test_a_key_twice_is_refused_with_both_lines() -> None:
