@@ -61,8 +61,8 @@ class NodeObject(msgspec.Struct, frozen=True, kw_only=True, tag="node", omit_def
     """The prefixes that its client offers, exit routes included; sorted."""
     routes: tuple[str, ...] = ()
     """What is both offered and approved, without exit routes; sorted."""
-    is_exit: bool = False
-    """Whether an exit route is both offered and approved."""
+    exit_routes: tuple[str, ...] = ()
+    """The exit routes that are both offered and approved."""
 
 
 class WireGuardPeerObject(msgspec.Struct, frozen=True, kw_only=True, tag="peer", omit_defaults=True):

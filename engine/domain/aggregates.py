@@ -99,9 +99,16 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     @property
+    def exit_routes(self) -> tuple[str, ...]:
+        """The default routes that are offered and approved; sorted."""
+        return tuple(
+            route for route in self.advertised if route in self.approved and route in DEFAULT_ROUTES
+        )
+
+    @property
     def is_exit(self) -> bool:
-        """Whether it is an exit: a default route is offered and approved."""
-        return any(route in self.advertised and route in self.approved for route in DEFAULT_ROUTES)
+        """Whether it is an exit, for one IP version at least."""
+        return bool(self.exit_routes)
 
     def is_expired(self, now: Millis) -> bool:
         """Return whether the node's key is no longer good at `now`."""

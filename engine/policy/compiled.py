@@ -117,15 +117,14 @@ class Policy:
         sets = {self.sets.routers(prefix)}
         steered = []
         for rule in self._rules:
-            towards = any(_covers(s, span) for s in rule.destinations)
-            if rule.via:
-                if towards:
-                    steered.append(Steering(sets=self._sources(rule), tags=rule.via))
-                continue
-            if towards:
-                sets.update(self._sources(rule))
-            if not rule.postures and any(_covers(s, span) for s in rule.sources):
+            if rule.steps and not rule.postures and any(_covers(s, span) for s in rule.sources):
                 sets.update(self._destinations(rule))
+            if not any(_covers(s, span) for s in rule.destinations):
+                continue
+            if rule.via:
+                steered.append(Steering(sets=self._sources(rule), tags=rule.via))
+            elif rule.names_routes:
+                sets.update(self._sources(rule))
         return RouteSight(sets=tuple(sorted(sets)), steered=tuple(steered))
 
     # Sets ------------------------------------------------------------------------------------------------------

@@ -60,7 +60,9 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     grant: msgspec.Raw | None = None
     """A grant's CapMap as JSON."""
     is_conditional: bool = False
-    """Whether it takes part only on devices that have the rule: `via`, `autogroup:self`, grants."""
+    """Whether it takes part only on devices that have the rule: `autogroup:self`, grants."""
+    via: tuple[str, ...] = ()
+    """Tags of which a device must have one for the entry to take part there at all."""
 
 
 class Target(msgspec.Struct, frozen=True, array_like=True):
@@ -96,6 +98,8 @@ class SshRule(msgspec.Struct, frozen=True, kw_only=True):
     is_check: bool = False
     accept_env: tuple[str, ...] | None = None
     local: bool = False
+    towards: tuple[str, ...] = ()
+    """With `local`, the sets of its destinations: sources that are none have the rule only if somebody is."""
 
 
 class SshUse(msgspec.Struct, frozen=True, array_like=True):

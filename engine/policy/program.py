@@ -107,6 +107,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     is_self: bool = False
     postures: tuple[str, ...] = ()
     """Of which the sources of `autogroup:self` must fulfil one."""
+    is_companion: bool = False
     needs: tuple[str, ...] = ()
     """Of which the destination must fulfil one: it is the source of the rule that this companion belongs to."""
 
@@ -123,6 +124,11 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[Step, ...]
     has_ports: bool
     line: int
+
+    @property
+    def names_routes(self) -> bool:
+        """Whether its destinations stand in somebody's filter as they are: a grant's are each device's own addresses."""
+        return any(step.entry.grant is None or step.is_companion for step in self.steps)
 
 
 class Compiler:
@@ -175,12 +181,12 @@ class Compiler:
         own = tuple(Destination("", "", ports) for s, ports in ordered if s.kind is Kind.SELF)
         steps = []
         if others:
-            entry = self._entry(sources, postures, protocol=protocol, is_conditional=bool(via), extra=via)
+            entry = self._entry(sources, postures, protocol=protocol, is_conditional=False, via=via)
             steps.append(Step(entry=entry, destinations=others, via=via))
         if own:
             entry = self._entry(sources, postures, protocol=protocol, is_conditional=True, extra=("self",))
             steps.append(Step(entry=entry, destinations=own, is_self=True, postures=postures))
-        return steps
+        return steps[::-1] if ordered[0][0].kind is Kind.SELF else steps
 
     def _capabilities(self, grant: Grant, postures: tuple[str, ...]) -> list[Step]:
         others = [s for s in grant.destinations if s.kind is not Kind.SELF]
@@ -198,7 +204,8 @@ class Compiler:
             value = msgspec.Raw(msgspec.json.encode({companion: None}))
             if others:
                 entry = self._entry(others, (), grant=value, is_conditional=True)
-                steps.append(Step(entry=entry, destinations=_whole(grant.sources), needs=postures))
+                towards = _whole(grant.sources)
+                steps.append(Step(entry=entry, destinations=towards, is_companion=True, needs=postures))
             if has_own:
                 steps.append(self._own_grant(value, needs=postures))
         return steps
@@ -219,6 +226,7 @@ class Compiler:
         is_conditional: bool,
         protocol: int | None = None,
         grant: msgspec.Raw | None = None,
+        via: tuple[str, ...] = (),
         extra: tuple[str, ...] = (),
     ) -> Entry:
         ranges = [s for s in sources if s.kind is Kind.RANGE]
@@ -236,6 +244,7 @@ class Compiler:
             protocol=protocol,
             grant=grant,
             is_conditional=is_conditional,
+            via=via,
         )
         return msgspec.structs.replace(entry, id=self._id(entry, extra))
 

@@ -1,7 +1,8 @@
 """Rules of Tailscale SSH: who may open which shell on devices of one class; pure.
 
 Rule 1: rules apply in the policy's order, all of `check` before all of `accept` (policy-semantics §3.12).
-Rule 2: a rule with `localpart:*@domain` is one for each source user; a source that is no destination has those of its own user.
+Rule 2: `defaultSrcPosture` is for rules of the packet filter; a rule here has the postures that it names itself.
+Rule 3: a rule with `localpart:*@domain` is one for each source user; a source that is no destination has those of its own user.
 """
 
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from engine.policy.document import Document, Kind
+from engine.policy.document import Document, Kind, Selector
 from engine.policy.document import SshRule as Written
 from engine.policy.policy import Identity, SshRule, SshUse
 from engine.policy.program import Sets, key_of
@@ -23,15 +24,16 @@ class Ssh:
     """The SSH rules of one document."""
 
     def __init__(self, document: Document, sets: Sets) -> None:
-        self._default: Final = document.default_postures
         self._written: Final = tuple(r for r in document.ssh if r.sources and r.destinations)
         self.rules: Final = tuple(self._rule(number, rule, sets) for number, rule in enumerate(self._written))
 
     def named(self) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """Yield the keys of all sources, with the postures under which they count."""
+        """Yield the keys of all sources, with the postures under which they count, and of all destinations."""
         for rule in self._written:
             for selector in rule.sources:
-                yield key_of(selector), self._postures(rule)
+                yield key_of(selector), rule.postures
+            for selector in rule.destinations:
+                yield _towards(selector), ()
 
     def uses(self, identity: Identity, near: frozenset[str]) -> tuple[SshUse, ...]:
         """Return the rules that such devices have, in the order in which they apply."""
@@ -62,16 +64,12 @@ class Ssh:
         return None
 
     def _is_source(self, written: Written, identity: Identity, near: frozenset[str]) -> bool:
-        postures = self._postures(written)
-        if postures and not any(name in identity.postures for name in postures):
+        if written.postures and not any(name in identity.postures for name in written.postures):
             return False
         return any(key_of(selector) in near for selector in written.sources)
 
-    def _postures(self, written: Written) -> tuple[str, ...]:
-        return written.postures or self._default
-
     def _rule(self, number: int, written: Written, sets: Sets) -> SshRule:
-        postures = self._postures(written)
+        postures = written.postures
         names = [name for name in written.users if not name.startswith(LOCALPART)]
         users = {name: name for name in names if name not in {NONROOT, _ROOT}}
         if NONROOT in names:
@@ -89,7 +87,13 @@ class Ssh:
             is_check=written.is_check,
             accept_env=written.accept_env,
             local=len(names) != len(written.users),
+            towards=tuple(dict.fromkeys(sets.of(_towards(s)) for s in written.destinations)),
         )
+
+
+def _towards(selector: Selector) -> str:
+    """Return the key of the devices that a destination may be; `autogroup:self` is any member's."""
+    return key_of(Selector(kind=Kind.MEMBER) if selector.kind is Kind.SELF else selector)
 
 
 def _local_names(written: Written, identity: Identity) -> Iterator[str]:

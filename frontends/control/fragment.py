@@ -16,10 +16,12 @@ _ENCODER: Final = msgspec.json.Encoder()
 class Fragment:
     """One `tailcfg.Node`, as a struct and as JSON."""
 
-    __slots__ = ("_worn", "data", "node")
+    __slots__ = ("_worn", "addresses", "data", "node")
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, addresses: tuple[str, ...] = ()) -> None:
         self.node: Final = node
+        self.addresses: Final = addresses
+        """From where it may send, also where that is not shown."""
         self.data: Final = _ENCODER.encode(node)
         self._worn: dict[tuple[str, ...], Fragment] | None = None
 

@@ -17,7 +17,6 @@ from engine.contracts.netmap import NOWHERE, ConnectionExtra, NodeObject, WireGu
 from engine.contracts.soft import SoftFact
 from engine.domain.values import Millis, UserId
 from engine.policy.attributes import DISABLE_IPV4
-from engine.policy.ranges import EXIT_ROUTES
 from frontends.control.profiles import TAGGED, WIREGUARD
 from frontends.control.rules import set_capability
 from frontends.wire import capver, timetext
@@ -68,7 +67,7 @@ def self_node(node: NodeObject, base: str, capabilities: Iterable[str], primarie
     """
     more = tuple(capabilities)
     addresses = addresses_of(node, has_ipv4=DISABLE_IPV4 not in more)
-    routes = () if node.expired else (*node.routes, *(EXIT_ROUTES if node.is_exit else ()))
+    routes = () if node.expired else (*node.routes, *node.exit_routes)
     return Node(
         id=node.id,
         stable_id=node.stable_id,
@@ -98,7 +97,7 @@ def peer_node(
     `sets` are the sets that its class is in: filters name them as sources, and an expired node is no source.
     """
     addresses = addresses_of(node, has_ipv4=has_ipv4)
-    is_exit = node.is_exit and not node.expired
+    exits = () if node.expired else node.exit_routes
     online = fact is not None and fact.online
     known = fact or SoftFact(node=node.id, origin="", generation=0, sequence=0)
     return Node(
@@ -109,7 +108,7 @@ def peer_node(
         key=node.node_key,
         disco_key=known.disco_key or _NO_DISCO,
         addresses=addresses,
-        allowed_ips=(*addresses, *(EXIT_ROUTES if is_exit else ())),
+        allowed_ips=(*addresses, *exits),
         endpoints=known.endpoints,
         derp=legacy(known.home_derp),
         home_derp=known.home_derp,
@@ -122,7 +121,7 @@ def peer_node(
         online=online,
         last_seen=None if online else timetext.show_or_leave_out(known.last_seen),
         machine_authorized=True,
-        cap_map=_carried(sets, is_exit=is_exit) if not node.expired else {},
+        cap_map=_carried(sets, is_exit=bool(exits)) if not node.expired else {},
     )
 
 

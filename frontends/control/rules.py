@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 
-from engine.contracts.netmap import PROGRAM_KEY, ClassObject, EntryObject, ProgramObject
+from engine.contracts.netmap import PROGRAM_KEY, ClassObject, EntryObject, NodeObject, ProgramObject
 from engine.policy.policy import INTERNET as INTERNET_TARGET
 from engine.policy.policy import Entry, Reach, Target
 from engine.policy.ranges import INTERNET, TAILNET
@@ -80,13 +80,13 @@ class Rules:
             rules.append(_rule(self._named(entry, reaches[0].own, owned), entry, reaches, addresses))
         return encode({FILTER: rules})
 
-    def by_address(self, own: ClassObject, addresses: Texts, owned: Owned | None) -> bytes:
+    def by_address(self, own: ClassObject, node: NodeObject, addresses: Texts, owned: Owned | None) -> bytes:
         """Return the value of `PacketFilters` for older clients (rule 3)."""
         reaches = {reach.entry: reach for reach in own.rules}
         merged: dict[object, list[Reach]] = {}
         for name in self._program():
             entry, reach = self._entry(name), reaches.get(name)
-            if entry.is_conditional and reach is None:
+            if reach is None and (entry.is_conditional or not _takes_part(entry, node)):
                 continue
             texts = self._listed(entry, "" if reach is None else reach.own, owned)
             key = name if entry.grant is not None else (texts, entry.protocol)
@@ -131,7 +131,7 @@ class Rules:
         if entry.is_anyone:
             texts = ("*",)
         if owned is not None:
-            texts = owned.cut(texts)
+            return tuple(sorted(owned.cut((*self._sources.of(entry.sets), *texts, *self._within(entry)))))
         if not texts and not entry.within:
             return self._sources.of(entry.sets)
         return tuple(sorted({*self._sources.of(entry.sets), *texts, *self._within(entry)}))
@@ -141,6 +141,10 @@ class Rules:
             yield from Owned.of_addresses(self._sources.of((part.set,))).between(
                 part.version, part.first, part.last
             )
+
+
+def _takes_part(entry: Entry, node: NodeObject) -> bool:
+    return not entry.via or any(tag in entry.via for tag in node.tags)
 
 
 def _rule(texts: Texts, entry: Entry, reaches: Sequence[Reach], addresses: Texts) -> _Rule:

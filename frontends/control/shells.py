@@ -18,7 +18,7 @@ from engine.contracts.netmap import ClassObject, SshRuleObject
 from engine.domain.values import UserId
 from engine.policy.policy import SshRule, SshUse
 from frontends.control.replica import Replica
-from frontends.control.sources import Sources, bare
+from frontends.control.sources import Sources
 from frontends.wire.codec import encode
 from frontends.wire.tailcfg.ssh import SSHAction, SSHPrincipal
 from frontends.wire.tailcfg.ssh import SSHRule as WireRule
@@ -76,6 +76,8 @@ class Shells:
         if not isinstance(value, SshRuleObject):
             return
         rule, groups = value.rule, self._groups(value.rule)
+        if use.own and rule.local and not self._sources.classes(rule.towards):
+            return
         if use.own:
             groups = _own_groups(own, groups, addresses)
         if not rule.local:
@@ -107,7 +109,7 @@ class Shells:
         group = groups[value.user]
         for shown in self._sources.nodes(name):
             times = len(shown.node.tags or ()) if is_each else 1
-            group.addresses += [bare(text) for text in shown.node.addresses] * times
+            group.addresses += shown.addresses * times
         group.names.update(dict.fromkeys(local for place, local in value.local_names if place == rule.id))
 
 

@@ -66,7 +66,7 @@ class Sources:
         if found is not None and found.classes == classes and found.stamp == stamp:
             found.looked = self.tick
             return found.addresses
-        texts = {bare(text) for name in classes for f in self.nodes(name) for text in f.node.addresses}
+        texts = {text for name in classes for f in self.nodes(name) for text in f.addresses}
         if len(self._found) >= KEPT:
             self._found.clear()
         fresh = self._found[sets] = _Found(classes, stamp, self.tick, tuple(sorted(texts)))

@@ -189,7 +189,8 @@ class View:
         sets = self._sets.named_of(node.class_id)
         fact, has_ipv4 = self._replica.fact(number), node.class_id not in self._without_ipv4
         try:
-            fragment = Fragment(peer_node(node, fact, self._base, sets, has_ipv4=has_ipv4))
+            shown = peer_node(node, fact, self._base, sets, has_ipv4=has_ipv4)
+            fragment = Fragment(shown, self._addresses(node))
         except ValueError:  # what no JSON can be made of
             self.broken.add(number)
             return None if before is None else Step(number, before, None)
@@ -262,8 +263,7 @@ class View:
         return self._sets.scope(own.sees, self._steering.shown(self._sets.of(node.class_id)))
 
     def _addresses(self, node: NodeObject) -> tuple[str, ...]:
-        shown = addresses_of(node, has_ipv4=node.class_id not in self._without_ipv4)
-        return tuple(sorted(map(bare, shown)))
+        return tuple(sorted(map(bare, addresses_of(node))))
 
     def _own_of(self, node: NodeObject, version: int, scope: Scope) -> _Own:
         known = self._own.setdefault(node.id, {})
@@ -294,8 +294,10 @@ class View:
 
     def _filters(self, node: NodeObject, version: int, scope: Scope, extras: tuple[Fragment, ...]) -> bytes:
         own = self._class_of(node) or ClassObject(id="", sees=())
-        make = self._rules.by_name if version >= capver.FILTER_BY_CAP else self._rules.by_address
-        return make(own, self._addresses(node), self._owned(node, scope) if extras else None)
+        addresses, owned = self._addresses(node), self._owned(node, scope) if extras else None
+        if version >= capver.FILTER_BY_CAP:
+            return self._rules.by_name(own, addresses, owned)
+        return self._rules.by_address(own, node, addresses, owned)
 
     def _owned(self, node: NodeObject, scope: Scope) -> Owned:
         """Return the addresses and routes of the nodes that a viewer sees, and its own."""

@@ -190,7 +190,7 @@ def _node_object(node: Node, class_id: str) -> NodeObject:
         capver=node.capver,
         advertised=node.advertised,
         routes=node.routes,
-        is_exit=node.is_exit,
+        exit_routes=node.exit_routes,
     )
 
 

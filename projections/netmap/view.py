@@ -21,7 +21,7 @@ from engine.contracts.netmap import (
 from engine.domain.events import ExtraConfig
 from engine.domain.values import Millis, NodeId
 from engine.policy.policy import Entry, Reach
-from engine.policy.ranges import EXIT_ROUTES, TAILNET
+from engine.policy.ranges import TAILNET
 from projections.netmap.state import NetmapState
 
 
@@ -189,7 +189,7 @@ def _node(state: NetmapState, node: NodeObject, domain: str, routes: tuple[str, 
         hostname=node.hostname,
         os=node.os,
         capver=node.capver,
-        routes=routes + (EXIT_ROUTES if node.is_exit else ()),
+        routes=routes + node.exit_routes,
         node_class=node.class_id,
     )
 

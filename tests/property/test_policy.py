@@ -1,0 +1,175 @@
+"""Under random policies over random tailnets every client is told exactly what the naive evaluator says: after each single
+change, from the differences alone, with sources as addresses and as capabilities."""
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+from typing import Any, Final
+
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from engine.domain.values import NodeId
+from frontends.control.session import End, Session
+from tests.kit.client_view import ClientView
+from tests.kit.naive_policy import NodeView, evaluate, lets_in, settled
+from tests.kit.naive_world import Node, Policy, World
+from tests.kit.policy_stage import NEW, OLD, TIME, Stage
+from tests.kit.policy_steps import settled_world, staged, steps, switch
+from tests.kit.policy_worlds import mutations, scenes
+
+Json = dict[str, Any]
+PHASES = [Phase.generate]
+FAST: Final = settings(
+    max_examples=120, phases=PHASES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+CAP: Final = "cap:"
+
+
+class Client:
+    """A session and what its client holds."""
+
+    def __init__(self, stage: Stage, number: int, capver: int) -> None:
+        self.stage = stage
+        self.session = Session(NodeId(number), capver)
+        self.view = ClientView(capver)
+        whole = self.session.first(stage.view, stage.lists, TIME)
+        assert not isinstance(whole, End)
+        self.view.apply(whole.head + b"".join(whole.peers) + whole.tail)
+
+    def catch_up(self) -> Json:
+        text = self.session.next(self.stage.view, TIME)
+        assert not isinstance(text, End)
+        return {} if text is None else self.view.apply(text)
+
+    def told(self) -> NodeView:
+        """What the client holds, in the evaluator's words."""
+        me, peers = self.view.node or {}, self.view.peers
+        return NodeView(
+            packet_filter=self.view.rules,
+            peers={n: sorted(set(p["AllowedIPs"]) - set(p["Addresses"])) for n, p in peers.items()},
+            peer_caps={n: caps for n, p in peers.items() if (caps := _public(p.get("CapMap", {})))},
+            primary_routes=sorted(me.get("PrimaryRoutes", ())),
+            addresses=sorted(me["Addresses"]),
+            ssh_rules=[_ssh(rule) for rule in (self.view.ssh or {})["rules"]],
+            caps=me["CapMap"],
+        )
+
+
+def _public(caps: Json) -> Json:
+    return {name: value for name, value in caps.items() if not name.startswith("netmap.internal/")}
+
+
+def _ssh(rule: Json) -> Json:
+    found = {
+        "action": "accept" if rule["action"].get("accept") else "check",
+        "principals": [principal["nodeIP"] for principal in rule["principals"]],
+        "users": rule["sshUsers"],
+    }
+    return found | ({"accept_env": rule["acceptEnv"]} if rule.get("acceptEnv") is not None else {})
+
+
+def wanted(view: NodeView) -> NodeView:
+    """The evaluator's view with what is free in one order."""
+    return NodeView(
+        packet_filter=settled(view.packet_filter),
+        peers={number: sorted(prefixes) for number, prefixes in view.peers.items()},
+        peer_caps=view.peer_caps,
+        primary_routes=sorted(view.primary_routes),
+        addresses=sorted(view.addresses),
+        ssh_rules=view.ssh_rules,
+        caps=view.caps,
+    )
+
+
+def check(clients: dict[int, Client], scene: tuple[World, Policy]) -> None:
+    right = evaluate(*scene)
+    assert clients.keys() == right.keys()
+    for number, client in clients.items():
+        found = client.told()
+        expected = wanted(right[number])
+        for part in NodeView.__dataclass_fields__:
+            mine, theirs = getattr(found, part), getattr(expected, part)
+            if part == "packet_filter":
+                mine = settled(mine)
+            assert mine == theirs, (number, part)
+
+
+@FAST
+@given(scenes())
+def test_every_client_is_told_what_the_naive_evaluator_says(scene: tuple[World, Policy]) -> None:
+    world, policy = settled_world(scene[0]), scene[1]
+    stage = staged(world, policy)
+    check({node.id: Client(stage, node.id, OLD) for node in world.nodes}, (world, policy))
+
+
+@FAST
+@given(st.data())
+def test_after_each_change_every_client_holds_exactly_its_entitlement(data: st.DataObject) -> None:
+    world, policy = data.draw(scenes())
+    world = settled_world(world)
+    stage = staged(world, policy)
+    clients = {node.id: Client(stage, node.id, OLD) for node in world.nodes}
+    for _ in range(data.draw(st.integers(1, 6))):
+        after, now = data.draw(mutations(world, policy))
+        after = settled_world(after)
+        stage.tell(*steps((world, policy), (after, now)))
+        switch(stage, after.nodes)
+        world, policy = after, now
+        known = {node.id for node in world.nodes}
+        clients = {number: client for number, client in clients.items() if number in known}
+        for client in clients.values():
+            client.catch_up()
+        fresh = known - clients.keys()
+        clients |= {number: Client(stage, number, OLD) for number in fresh}
+        check(clients, (world, policy))
+
+
+# Two forms of one filter ---------------------------------------------------------------------------------------------
+
+
+def resolved(client: Client, world: World) -> list[Json]:
+    """A filter by name as a client applies it: a capability stands for the addresses of the peers that carry it."""
+    carriers: dict[str, list[str]] = {}
+    for peer in client.view.peers.values():
+        for name in peer.get("CapMap", {}):
+            carriers.setdefault(name, []).extend(text.partition("/")[0] for text in peer["Addresses"])
+    found = []
+    for rule in client.view.rules:
+        sources: list[str] = []
+        for text in rule["SrcIPs"]:
+            sources += carriers.get(text.removeprefix(CAP), []) if text.startswith(CAP) else [text]
+        found.append({**rule, "SrcIPs": sources})
+    return found
+
+
+def packets(world: World, node: Node, peers: dict[int, Json]) -> Iterator[tuple[str, str]]:
+    """Sources that can come in through a peer, and destinations that may be this node's or behind it."""
+    inside = [*node.addresses, *(_some(route) for route in node.routes), "8.8.8.8"]
+    for peer in peers.values():
+        for prefix in peer["AllowedIPs"]:
+            for destination in inside:
+                yield _some(prefix), destination
+
+
+def _some(prefix: str) -> str:
+    """An address of a prefix, not its first if it has another."""
+    text, _, length = prefix.partition("/")
+    address = ip_address(text)
+    return str(address if length in {"32", "128"} else address + 5)
+
+
+@FAST
+@given(scenes())
+def test_both_forms_of_a_filter_decide_alike(scene: tuple[World, Policy]) -> None:
+    world, policy = settled_world(scene[0]), scene[1]
+    stage = staged(world, policy)
+    for node in world.nodes:
+        old, new = Client(stage, node.id, OLD), Client(stage, node.id, NEW)
+        by_address, by_name = old.view.rules, resolved(new, world)
+        for source, destination in packets(world, node, new.view.peers):
+            if source.startswith("0.0.0.") or source == "::5":
+                continue  # out of an exit route comes what no tailnet address is
+            for port in (22, 80, 443):
+                for proto in (1, 6, 17):
+                    asked = (source, destination, port, proto)
+                    assert lets_in(by_address, *asked) == lets_in(by_name, *asked), (node.id, asked)
