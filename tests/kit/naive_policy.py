@@ -102,13 +102,17 @@ class Reading:
         return any(any_overlap(entry.sources, [route]) for entry in self.entries[viewer.id])
 
     def steered(self, viewer: Node, router: Node, route: str) -> bool:
-        """Whether a `via` grant sends the viewer to this router (3.8, case 3)."""
+        """Whether a `via` grant sends the viewer to this router (3.8, case 3); the first grant that can, decides.
+
+        One prefix on two peers would leave it to the client which of them it takes.
+        """
         for rule in self.rules:
             if not rule.via or not any_overlap(rule.sources, [*viewer.addresses, *viewer.routes]):
                 continue
             tagged = [node for node in self.world.nodes if rule.via & set(node.tags)]
-            if any_overlap(self.texts(rule), [route]) and self.world.primary(route, tagged) == router:
-                return True
+            chosen = self.world.primary(route, tagged)
+            if any_overlap(self.texts(rule), [route]) and chosen is not None:
+                return chosen == router
         return False
 
     def routed(self, viewer: Node, router: Node, route: str) -> bool:

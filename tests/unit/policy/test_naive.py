@@ -1,12 +1,8 @@
 """The naive evaluator against every recorded vector, and what the vectors do not show against the text."""
 
 import copy
-import json
-import os
 from collections.abc import Callable
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -24,10 +20,10 @@ from tests.kit.naive_policy import (
 )
 from tests.kit.naive_select import holds
 from tests.kit.naive_world import Fact
+from tests.kit.policy_vectors import vectors
 
 Vector = dict[str, Any]
 
-VECTORS: Final = Path(os.environ.get("NETMAP_POLICY_VECTORS", Path(__file__).parents[2] / "golden/policy"))
 # Per family: accepted files, device views compared, refused files.
 FAMILIES: Final = {
     "acl": (121, 967, 13),
@@ -38,11 +34,6 @@ FAMILIES: Final = {
     "ssh": (57, 855, 21),
     "sshtest": (15, 225, 8),
 }
-
-
-@cache
-def vectors() -> dict[str, Vector]:
-    return {path.stem: json.loads(path.read_text()) for path in sorted(VECTORS.glob("*.json"))}
 
 
 def family(name: str) -> list[Vector]:

@@ -1,9 +1,6 @@
 """Every recorded policy: refused with the class that the hosted service's answer has, or read without a fault."""
 
 import json
-import os
-from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -12,10 +9,10 @@ from engine.policy.document import Document
 from engine.policy.faults import PolicyFault
 from engine.policy.hujson import excerpt
 from engine.policy.reading import read
+from tests.kit.policy_vectors import vectors
 
 Vector = dict[str, Any]
 
-VECTORS: Final = Path(os.environ.get("NETMAP_POLICY_VECTORS", Path(__file__).parents[2] / "golden/policy"))
 FAILED: Final = "test-failed"
 """The class that is not told by reading: the tests of a policy are run elsewhere."""
 # Per family: policies that are read, policies that are refused.
@@ -28,11 +25,6 @@ FAMILIES: Final = {
     "ssh": (57, 21),
     "sshtest": (21, 2),
 }
-
-
-@cache
-def vectors() -> dict[str, Vector]:
-    return {path.stem: json.loads(path.read_text()) for path in sorted(VECTORS.glob("*.json"))}
 
 
 def text_of(vector: Vector) -> str:
@@ -55,8 +47,6 @@ def answer(vector: Vector) -> Document | PolicyFault:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_each_is_read_or_refused_as_the_hosted_service_does(family: str) -> None:
-    if not VECTORS.is_dir():
-        pytest.skip("the recorded policies are not here")
     some = [vector for vector in vectors().values() if vector["family"] == family]
     wrong = {}
     for vector in some:
@@ -70,8 +60,6 @@ def test_each_is_read_or_refused_as_the_hosted_service_does(family: str) -> None
 
 
 def test_each_refusal_says_where_and_what_to_do() -> None:
-    if not VECTORS.is_dir():
-        pytest.skip("the recorded policies are not here")
     for vector in filter(wanted, vectors().values()):
         got = answer(vector)
         assert isinstance(got, PolicyFault)
@@ -82,8 +70,6 @@ def test_each_refusal_says_where_and_what_to_do() -> None:
 
 
 def test_the_recorded_policies_give_no_reason_to_warn() -> None:
-    if not VECTORS.is_dir():
-        pytest.skip("the recorded policies are not here")
     warned = {
         vector["id"]: got.warnings
         for vector in vectors().values()

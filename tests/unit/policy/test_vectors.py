@@ -7,8 +7,6 @@ everything else as the vectors' README says. What the recordings do not have is 
 import json
 from collections import Counter
 from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -19,22 +17,18 @@ from engine.policy.faults import PolicyFault
 from engine.policy.reading import read
 from engine.policy.subjects import Device, Person
 from tests.kit.policy_stage import NEW, OLD, Stage, vector_events
+from tests.kit.policy_vectors import vectors
 
-FOLDER: Final = Path(__file__).parents[3].parent / "shared/vectors/policy"
-HERE: Final = Path(__file__).parents[2] / "vectors/policy"
-COUNTS: Final = {"acl": 134, "grant": 165, "routes": 66, "ssh": 78, "sshtest": 23, "policytest": 30, "nodeattrs": 35}
+COUNTS: Final = {
+    "acl": 134,
+    "grant": 165,
+    "routes": 66,
+    "ssh": 78,
+    "sshtest": 23,
+    "policytest": 30,
+    "nodeattrs": 35,
+}
 EXIT: Final = {"0.0.0.0/0", "::/0"}
-
-
-def folder() -> Path:
-    return HERE if HERE.exists() else FOLDER
-
-
-@cache
-def vectors() -> dict[str, dict[str, Any]]:
-    found = {path.stem: json.loads(path.read_text()) for path in sorted(folder().glob("*.json"))}
-    assert found, "no vectors"
-    return found
 
 
 def names(*, accepted: bool) -> list[str]:
@@ -54,7 +48,8 @@ def verdict(vector: Mapping[str, Any]) -> str | None:
     except PolicyFault as fault:
         return fault.kind
     people = [
-        Person(id=u["id"], logins=(u["email"].lower(), u["name"]), roles=tuple(u["roles"])) for u in vector["users"]
+        Person(id=u["id"], logins=(u["email"].lower(), u["name"]), roles=tuple(u["roles"]))
+        for u in vector["users"]
     ]
     numbers = {u["name"]: u["id"] for u in vector["users"]}
     devices = [
