@@ -1,10 +1,14 @@
 """Who owns a tag, and whose routes nobody needs to approve by hand."""
 
+import json
+
 import pytest
 
 from engine.policy.approval import approves, owns
 from engine.policy.document import Document, Kind, RouteApprover, Selector
+from engine.policy.reading import read
 from engine.policy.subjects import Device, Person
+from tests.kit.policy_vectors import vectors
 
 ANNA = Person(id=1, logins=("anna@example.com", "anna", "anna@"), roles=("owner", "admin"))
 BOB = Person(id=2, logins=("bob", "bob@"))
@@ -98,3 +102,23 @@ def test_a_route_is_approved_inside_a_prefix_for_who_is_named(
 
 def test_a_policy_without_approvers_approves_nothing() -> None:
     assert not approves(Document(), device(), "10.0.0.0/8", person=ANNA)
+
+
+def test_every_recorded_route_is_approved_or_not_as_it_was() -> None:
+    asked = 0
+    for name, vector in vectors().items():
+        if not vector["expect"]["accept"] or "peers-dropped" in vector.get("notes", ()):
+            continue
+        document = read(json.dumps(vector["policy"]), domains=vector["tailnet"]["domains"])
+        people = {
+            user["name"]: Person(id=user["id"], logins=(user["email"].lower(),), roles=tuple(user["roles"]))
+            for user in vector["users"]
+        }
+        for node in vector["nodes"]:
+            person = people.get(node.get("user"))
+            found = Device(id=node["id"], user=person and person.id, tags=tuple(node.get("tags", ())))
+            offers = node.get("advertised_routes", ())
+            approved = [route for route in offers if approves(document, found, route, person=person)]
+            assert sorted(approved) == sorted(node.get("approved_routes", ())), (name, node["name"])
+            asked += len(offers)
+    assert asked > 3_000
