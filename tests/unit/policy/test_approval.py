@@ -116,7 +116,9 @@ def test_every_recorded_route_is_approved_or_not_as_it_was() -> None:
         }
         for node in vector["nodes"]:
             person = people.get(node.get("user"))
-            found = Device(id=node["id"], user=person and person.id, tags=tuple(node.get("tags", ())))
+            found = Device(
+                id=node["id"], user=None if person is None else person.id, tags=tuple(node.get("tags", ()))
+            )
             offers = node.get("advertised_routes", ())
             approved = [route for route in offers if approves(document, found, route, person=person)]
             assert sorted(approved) == sorted(node.get("approved_routes", ())), (name, node["name"])
