@@ -48,7 +48,7 @@ class Offers:
         self._subject = subjects.registration(tailnet, frontend, "advertise")
         self._waiting: dict[NodeId, _Offer] = {}
         self._asked: dict[NodeId, float] = {}
-        """When a node's last question was sent; no longer than `PAUSE_SECONDS` ago, or it is on its way."""
+        """When a node's last question was sent: lately, or it is on its way; the replica may not have the answer yet."""
         self._on_way: set[NodeId] = set()
         self._wake = asyncio.Event()
 
@@ -57,7 +57,8 @@ class Offers:
         if host is None:
             return
         offer = _Offer(node, offered(host.routable_ips or ()), tags_of(host))
-        if offer.routes == node.advertised and set(offer.tags) <= set(node.tags):
+        is_known = offer.routes == node.advertised and set(offer.tags) <= set(node.tags)
+        if is_known and node.id not in self._asked:  # else the log may have another word by now
             self._waiting.pop(node.id, None)
             return
         self._waiting[node.id] = offer
