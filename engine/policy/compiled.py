@@ -14,6 +14,7 @@ from typing import Final
 
 from engine.policy.attributes import Attributes
 from engine.policy.document import EMPTY, Document, Kind, Selector
+from engine.policy.edit import Edit, are_rules_all, changed_rules, covers
 from engine.policy.policy import (
     Entry,
     Identity,
@@ -25,10 +26,13 @@ from engine.policy.policy import (
     Steering,
 )
 from engine.policy.postures import fulfilled
-from engine.policy.program import ANY_KEY, INTERNET_KEY, OWN, Compiler, Rule, Sets, Step, key_of
-from engine.policy.ranges import Ranges, overlap, span_of
+from engine.policy.program import ANY_KEY, INTERNET_KEY, OWN, RANGE, Compiler, Rule, Sets, Step, key_of
+from engine.policy.ranges import Ranges, span_of
 from engine.policy.ssh import Ssh
 from engine.policy.subjects import Device, Person
+
+_TAGGED: Final = key_of(Selector(kind=Kind.TAGGED))
+_MEMBER: Final = key_of(Selector(kind=Kind.MEMBER))
 
 
 class Policy:
@@ -37,16 +41,16 @@ class Policy:
     def __init__(self, document: Document = EMPTY, salt: str = "") -> None:
         self.document: Final = document
         self.sets: Final = Sets(salt)
-        self._rules: Final = Compiler(document, self.sets).rules()
-        self._steps: Final = tuple(step for rule in self._rules for step in rule.steps)
-        self._rule_of: Final = {step.entry.id: rule for rule in self._rules for step in rule.steps}
+        self.rules: Final = Compiler(document, self.sets).rules()
+        self._steps: Final = tuple(step for rule in self.rules for step in rule.steps)
+        self._rule_of: Final = {step.entry.id: rule for rule in self.rules for step in rule.steps}
         self.entries: Final[tuple[Entry, ...]] = tuple(step.entry for step in self._steps)
         """In the order in which they apply."""
         others = (step.entry for step in self._steps if not step.is_self)
-        self._sources_named: Final = frozenset(n for entry in others for n in (*entry.sets, entry.whole))
+        self.sources_named: Final = frozenset(n for entry in others for n in (*entry.sets, entry.whole))
         self._ssh: Final = Ssh(document, self.sets)
         self._attributes: Final = Attributes(document)
-        self._ranges: Final = Ranges(_ranges_of(document))
+        self.ranges: Final = Ranges(_ranges_of(document))
         self._by_destination: Final[dict[str, list[int]]] = defaultdict(list)
         """For each key the steps of which it is a destination."""
         self._own: Final[list[int]] = []
@@ -56,7 +60,7 @@ class Policy:
         self._named: Final[dict[str, set[tuple[str, ...]]]] = defaultdict(set)
         """For each key the postures under which rules speak of it."""
         self._own_postures: Final[set[tuple[str, ...]]] = set()
-        self._via: Final[tuple[Rule, ...]] = tuple(rule for rule in self._rules if rule.via)
+        self._via: Final[tuple[Rule, ...]] = tuple(rule for rule in self.rules if rule.via)
         self._index()
 
     @property
@@ -64,17 +68,21 @@ class Policy:
         """Every SSH rule, in order."""
         return self._ssh.rules
 
+    def named_otherwise(self, before: "Policy") -> frozenset[str]:
+        """Return the sets that are sources under one of two policies only."""
+        return before.sources_named ^ self.sources_named
+
     def is_source(self, name: str) -> bool:
         """Return whether entries name the set as a source: its nodes carry that name for their viewers."""
-        return name in self._sources_named or name.startswith(OWN)
+        return name in self.sources_named or name.startswith(OWN)
 
     # Who is who ------------------------------------------------------------------------------------------------
 
     def identify(self, device: Device, person: Person | None) -> Identity:
         """Return the identity of a device; `person` is its user, None for a tagged one."""
         addresses = [address for address in (device.ipv4, device.ipv6) if address]
-        inside = {text for address in addresses for text in self._ranges.having(address)}
-        along = {text for route in device.routes for text in self._ranges.overlapping(route)}
+        inside = {text for address in addresses for text in self.ranges.having(address)}
+        along = {text for route in device.routes for text in self.ranges.overlapping(route)}
         postures = tuple(name for name in fulfilled(self.document.postures, device.facts))
         tags = tuple(sorted(set(device.tags)))
         owner = None if tags else device.user
@@ -97,10 +105,7 @@ class Policy:
 
     def stand(self, identity: Identity) -> Standing:
         """Return what the policy says of such devices."""
-        near = frozenset(self._near(identity))
-        wide = near | {f"range {text}" for text in identity.along}
-        if identity.is_exit:
-            wide |= {INTERNET_KEY}
+        near, wide = frozenset(self._near(identity)), self.keys(identity)
         return Standing(
             sets=tuple(sorted(self._member_of(identity, near, wide))),
             sees=tuple(sorted(self._sees(identity, near, wide))),
@@ -111,15 +116,29 @@ class Policy:
             permit=self._permit(identity, near, wide),
         )
 
+    def keys(self, identity: Identity) -> frozenset[str]:
+        """Return the keys of all selectors that speak of such devices, by an address or by a route."""
+        found = {*self._near(identity), *(RANGE + text for text in identity.along)}
+        return frozenset(found | {INTERNET_KEY} if identity.is_exit else found)
+
+    def since(self, before: "Policy") -> Edit | None:
+        """Return what an edit that led from another policy to this one touches; None if that may be everybody."""
+        rules = None
+        if before.sets.salt == self.sets.salt and are_rules_all(before.document, self.document):
+            rules = changed_rules(before.rules, self.rules)
+        if rules is None:
+            return None
+        return Edit(rules=rules, spans=tuple(before.ranges.spans ^ self.ranges.spans))
+
     def sight(self, prefix: str) -> RouteSight:
         """Return who is told of an approved prefix that is no exit route (policy-semantics §3.8)."""
         span = span_of(prefix)
         sets = {self.sets.routers(prefix)}
         steered = []
-        for rule in self._rules:
-            if rule.steps and not rule.postures and any(_covers(s, span) for s in rule.sources):
+        for rule in self.rules:
+            if rule.steps and not rule.postures and any(covers(s, span) for s in rule.sources):
                 sets.update(self._destinations(rule))
-            if not any(_covers(s, span) for s in rule.destinations):
+            if not any(covers(s, span) for s in rule.destinations):
                 continue
             if rule.via:
                 steered.append(Steering(sets=self._sources(rule), tags=rule.via))
@@ -135,7 +154,7 @@ class Policy:
                 self._own.append(number)
             for key in {destination.key for destination in step.destinations} - {""}:
                 self._by_destination[key].append(number)
-        for rule in self._rules:
+        for rule in self.rules:
             for key in {key_of(selector) for selector in rule.sources}:
                 self._as_source[key].append(rule)
                 self._named[key] |= {rule.postures, ()}
@@ -162,21 +181,21 @@ class Policy:
     def _near(self, identity: Identity) -> Iterator[str]:
         yield ANY_KEY
         for text in identity.inside:
-            yield f"range {text}"
+            yield RANGE + text
         if identity.user is None:
-            yield key_of(Selector(kind=Kind.TAGGED))
+            yield _TAGGED
             for tag in identity.tags:
-                yield key_of(Selector(kind=Kind.TAG, value=tag))
+                yield f"tag {tag}"
             return
-        yield key_of(Selector(kind=Kind.MEMBER))
+        yield _MEMBER
         for login in identity.logins:
-            yield key_of(Selector(kind=Kind.USER, value=login))
+            yield f"user {login}"
             for group in self._attributes.groups_of(login):
-                yield key_of(Selector(kind=Kind.GROUP, value=group))
+                yield f"group {group}"
             if "@" in login[:-1]:
-                yield key_of(Selector(kind=Kind.DOMAIN, value=login.rpartition("@")[2]))
+                yield f"domain {login.rpartition('@')[2]}"
         for role in identity.roles:
-            yield key_of(Selector(kind=Kind.ROLE, value=role))
+            yield f"role {role}"
 
     def _member_of(self, identity: Identity, near: frozenset[str], wide: frozenset[str]) -> set[str]:
         found = {self.sets.routers(prefix) for prefix in identity.routes}
@@ -278,7 +297,7 @@ def _routed(identity: Identity) -> Callable[[str], bool]:
             return bool(identity.routes)
         if key == INTERNET_KEY:
             return identity.is_exit
-        return key in {f"range {text}" for text in identity.along}
+        return key in {RANGE + text for text in identity.along}
 
     return is_there
 
@@ -287,12 +306,6 @@ def _is_router(identity: Identity, tags: Sequence[str], destinations: Iterable[S
     if not set(tags) & set(identity.tags):
         return False
     return any(map(_routed(identity), map(key_of, destinations)))
-
-
-def _covers(selector: Selector, span: tuple[int, int, int]) -> bool:
-    if selector.kind is Kind.RANGE:
-        return overlap((selector.version, selector.first, selector.last), span)
-    return selector.kind in {Kind.ANY, Kind.DANGER_ALL}
 
 
 def _ranges_of(document: Document) -> Iterator[Selector]:

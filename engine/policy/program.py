@@ -22,6 +22,8 @@ from engine.policy.policy import INTERNET, Entry, Target, Within
 
 ANY_KEY: Final = "*"
 INTERNET_KEY: Final = "internet"
+RANGE: Final = "range "
+"""Begins the key of a range."""
 OWN: Final = "own-"
 """Begins the id of a set of one user's own devices: there are as many as users, so none of them is listed anywhere."""
 COMPANIONS: Final = (
@@ -61,6 +63,7 @@ class Sets:
     """Ids of sets: digests with a salt, so that whoever sees an id cannot guess what it stands for."""
 
     def __init__(self, salt: str) -> None:
+        self.salt: Final = salt
         self._salt: Final = hashlib.blake2b(salt.encode(), digest_size=32).digest()
         self._known: Final[dict[tuple[object, ...], str]] = {}
 
@@ -124,6 +127,12 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[Step, ...]
     has_ports: bool
     line: int
+
+    @property
+    def said(self) -> object:
+        """All that the rule says, and nothing of where it stands: equal for equal rules."""
+        steps = tuple((step.entry.id, step.destinations) for step in self.steps)
+        return steps, self.sources, self.destinations, self.has_self, self.postures, self.via, self.has_ports
 
     @property
     def names_routes(self) -> bool:

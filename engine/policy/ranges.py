@@ -64,8 +64,10 @@ class Ranges:
             else:
                 self._others.append((text, (version, first, last)))
 
-    def __len__(self) -> int:
-        return len(self._all)
+    @property
+    def spans(self) -> frozenset[Span]:
+        """The ranges as numbers."""
+        return frozenset(self._all.values())
 
     def having(self, address: str) -> Iterable[str]:
         """Return the ranges that have the address, by their texts."""

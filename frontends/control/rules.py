@@ -25,6 +25,7 @@ from engine.policy.ranges import INTERNET, TAILNET
 from frontends.control.confine import Owned
 from frontends.control.replica import Replica
 from frontends.control.sources import Sources
+from frontends.control.steering import Steering
 from frontends.wire.codec import encode
 from frontends.wire.tailcfg.filter import NetPortRange, PortRange
 
@@ -51,12 +52,12 @@ def set_capability(name: str) -> str:
 
 
 class Rules:
-    """The filters of a replica's classes; `prefixes` are all approved routes."""
+    """The filters of a replica's classes."""
 
-    def __init__(self, replica: Replica, sources: Sources) -> None:
+    def __init__(self, replica: Replica, sources: Sources, steering: Steering) -> None:
         self._replica: Final = replica
         self._sources: Final = sources
-        self.prefixes: Texts = ()
+        self._steering: Final = steering
 
     def is_settled(self, own: ClassObject) -> bool:
         """Return whether the filter by name stays as it is while nodes come and go: no source is a list of addresses."""
@@ -117,7 +118,7 @@ class Rules:
         sets = (*entry.sets, entry.whole) if entry.whole else entry.sets
         texts = (
             *entry.literals,
-            *(self.prefixes if entry.whole else ()),
+            *(self._steering.prefixes if entry.whole else ()),
             *(("*",) if entry.is_anyone else ()),
         )
         if owned is not None:
@@ -127,7 +128,7 @@ class Rules:
     def _listed(self, entry: Entry, own: str, owned: Owned | None) -> Texts:
         if own:
             return self._sources.of((own,))
-        texts = (*entry.literals, *((*TAILNET, *self.prefixes) if entry.whole else ()))
+        texts = (*entry.literals, *((*TAILNET, *self._steering.prefixes) if entry.whole else ()))
         if entry.is_anyone:
             texts = ("*",)
         if owned is not None:

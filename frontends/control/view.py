@@ -13,39 +13,30 @@ Rule 3: a node whose key has expired stands alone: it is told that, and nothing 
 Rule 4: a WireGuard-only peer is reached through the viewer's own extras object and in no other way.
 """
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple
 
 from engine.contracts.netmap import (
-    PROGRAM_KEY,
     TAILNET_KEY,
     ClassObject,
-    ExtrasObject,
     NodeObject,
     TailnetObject,
     UserObject,
-    WireGuardPeerObject,
 )
 from engine.domain.values import NodeId, NodeKey, UserId
 from frontends.control.common import Common, common_of
-from frontends.control.confine import Owned
 from frontends.control.difference import Difference, Pairs
 from frontends.control.fragment import Fragment
 from frontends.control.journal import Journal, Shown, Step
+from frontends.control.own import Owns, senders
 from frontends.control.profiles import TAGGED, WIREGUARD, encode_profile
-from frontends.control.render import addresses_of, peer_node, self_node, user_of, wireguard_node
+from frontends.control.render import peer_node, user_of
 from frontends.control.replica import Replica, Touched
-from frontends.control.rules import Rules
 from frontends.control.scope import Scope, Sets
 from frontends.control.shells import NOBODY, Shells
-from frontends.control.sources import Sources, bare
+from frontends.control.sources import Sources
 from frontends.control.steering import Steering
-from frontends.wire import capver
-
-_GATES: Final = (capver.WIREGUARD_ONLY, capver.JAILED, capver.MASQUERADE_V6, capver.FILTER_BY_CAP)
-"""Capability versions between which a standing reads differently."""
 
 
 class Standing(NamedTuple):
@@ -68,16 +59,6 @@ class Standing(NamedTuple):
     common: Common
 
 
-class _Own(NamedTuple):
-    """The part of a standing that is the node's own, for one kind of client."""
-
-    stamp: object
-    """What it was made for; another one means that it must be looked at again."""
-    me: bytes
-    filters: bytes
-    extras: tuple[Fragment, ...]
-
-
 class View:
     """What a replica's nodes may see; `update` follows the replica, everything else reads."""
 
@@ -90,17 +71,13 @@ class View:
         """Nodes that have no wire form: shown to nobody, so that they harm nobody (F7)."""
         self._replica: Final = replica
         self._common: Common | None = None
-        self._base = ""
         self._sets: Final = Sets(replica)
         self._sources: Final = Sources(self._sets, self.members)
         self._steering: Final = Steering(replica)
-        self._rules: Final = Rules(replica, self._sources)
+        self._owns: Final = Owns(replica, self._steering, self._sources)
         self._shells: Final = Shells(replica, self._sources)
         self._without_ipv4: Final[set[str]] = set()
         """The classes whose nodes do not show their IPv4 addresses."""
-        self._own: Final[dict[NodeId, dict[int, _Own]]] = {}
-        self._wearers: Final[dict[str, set[NodeId]]] = {}
-        """For each WireGuard-only peer's key, the nodes that were rendered with it."""
         self._users: Final[dict[UserId, tuple[int, bytes]]] = {}
         """Profiles, and the version at which each last changed."""
         self._differences: Final[dict[tuple[int, Scope, Scope], Difference | None]] = {}
@@ -139,10 +116,10 @@ class View:
         tailnet = value if isinstance(value, TailnetObject) else None
         base = "" if tailnet is None else tailnet.base_domain
         self._common = None if tailnet is None else common_of(tailnet)
-        self._own.clear()
-        if base == self._base:
+        if base == self._owns.base:
+            self._owns.forget_all()
             return set()
-        self._base = base
+        self._owns.begin(base)
         return {node.id for node in self._replica.nodes()}
 
     def _on_classes(self, touched: Touched) -> set[NodeId]:
@@ -162,10 +139,8 @@ class View:
         changed = self._steering.update(touched)
         if changed is None:
             return
-        self._rules.prefixes = self._steering.prefixes
         self._sets.outdate()
-        for number in changed:
-            self._own.pop(number, None)
+        self._owns.forget(changed)
 
     def _on_sets(self, touched: Touched) -> set[NodeId]:
         moved = self._sets.update(touched)
@@ -189,8 +164,8 @@ class View:
         sets = self._sets.named_of(node.class_id)
         fact, has_ipv4 = self._replica.fact(number), node.class_id not in self._without_ipv4
         try:
-            shown = peer_node(node, fact, self._base, sets, has_ipv4=has_ipv4)
-            fragment = Fragment(shown, self._addresses(node))
+            shown = peer_node(node, fact, self._owns.base, sets, has_ipv4=has_ipv4)
+            fragment = Fragment(shown, senders(node))
         except ValueError:  # what no JSON can be made of
             self.broken.add(number)
             return None if before is None else Step(number, before, None)
@@ -221,9 +196,8 @@ class View:
             elif key.startswith("extras/"):
                 stale.add(NodeId(int(key[7:])))
             elif key.startswith("peer/"):
-                stale |= self._wearers.pop(key, set())
-        for number in stale:
-            self._own.pop(number, None)
+                stale |= self._owns.wearers(key)
+        self._owns.forget(stale)
 
     # Standings -------------------------------------------------------------------------------------------------
 
@@ -235,9 +209,8 @@ class View:
         node = self._replica.node(number)
         if node is None or self._common is None:
             return None
-        scope, addresses = self._scope(node), self._addresses(node)
-        own = self._own_of(node, version, scope)
-        mine = self._class_of(node)
+        scope, mine = self._scope(node), self._class_of(node)
+        own = self._owns.of(node, mine, version, scope, lambda: self.peers_of(scope))
         return Standing(
             version=self.version,
             node=number,
@@ -246,7 +219,7 @@ class View:
             me=own.me,
             filters=own.filters,
             extras=own.extras,
-            ssh=NOBODY if mine is None else self._shells.of(mine, addresses),
+            ssh=NOBODY if mine is None else self._shells.of(mine, senders(node)),
             profile=self.profile(user_of(node)),
             common=self._common,
         )
@@ -261,64 +234,6 @@ class View:
         if own is None:
             return self._sets.scope((), {})
         return self._sets.scope(own.sees, self._steering.shown(self._sets.of(node.class_id)))
-
-    def _addresses(self, node: NodeObject) -> tuple[str, ...]:
-        return tuple(sorted(map(bare, addresses_of(node))))
-
-    def _own_of(self, node: NodeObject, version: int, scope: Scope) -> _Own:
-        known = self._own.setdefault(node.id, {})
-        gates = bisect_right(_GATES, version)
-        before = known.get(gates)
-        stamp = self._stamp(node, version, scope, before)
-        if before is not None and before.stamp == stamp:
-            return before
-        extras = () if node.expired else tuple(self._extras(node, version))
-        own = _Own(stamp, self._me(node), self._filters(node, version, scope, extras), extras)
-        known[gates] = own if before is None else _kept(before, own)
-        return known[gates]
-
-    def _stamp(self, node: NodeObject, version: int, scope: Scope, before: _Own | None) -> object:
-        """Return what a node's own part depends on, besides what makes `update` forget it."""
-        own = self._class_of(node)
-        is_confined = before is None or bool(before.extras)
-        if own is None or (
-            version >= capver.FILTER_BY_CAP and not is_confined and self._rules.is_settled(own)
-        ):
-            return self._rules.prefixes
-        return self._rules.prefixes, self._sources.tick, self._replica.get(PROGRAM_KEY), scope
-
-    def _me(self, node: NodeObject) -> bytes:
-        own = self._class_of(node)
-        primaries = self._steering.primaries(node.id)
-        return Fragment(self_node(node, self._base, () if own is None else own.capabilities, primaries)).data
-
-    def _filters(self, node: NodeObject, version: int, scope: Scope, extras: tuple[Fragment, ...]) -> bytes:
-        own = self._class_of(node) or ClassObject(id="", sees=())
-        addresses, owned = self._addresses(node), self._owned(node, scope) if extras else None
-        if version >= capver.FILTER_BY_CAP:
-            return self._rules.by_name(own, addresses, owned)
-        return self._rules.by_address(own, node, addresses, owned)
-
-    def _owned(self, node: NodeObject, scope: Scope) -> Owned:
-        """Return the addresses and routes of the nodes that a viewer sees, and its own."""
-        seen = self.peers_of(scope)
-        addresses = {bare(text) for f in seen.values() for text in f.node.addresses if not f.node.expired}
-        routes = (prefix for number in seen for prefix in scope.routes.get(number, ()))
-        return Owned(addresses.union(self._addresses(node)), routes)
-
-    def _extras(self, node: NodeObject, version: int) -> Iterator[Fragment]:
-        extras = self._replica.get(f"extras/{node.id}")
-        if not isinstance(extras, ExtrasObject):
-            return
-        for connection in sorted(extras.connections, key=lambda connection: connection.peer):
-            key = f"peer/{connection.peer}"
-            self._wearers.setdefault(key, set()).add(node.id)
-            peer = self._replica.get(key)
-            if not isinstance(peer, WireGuardPeerObject):
-                continue
-            rendered = wireguard_node(peer, connection, self._base, version)
-            if rendered is not None:
-                yield Fragment(rendered)
 
     # Differences -----------------------------------------------------------------------------------------------
 
@@ -395,20 +310,6 @@ class View:
         """Return the nodes in a scope, sorted by id."""
         found = {n: f for name in scope.classes for n, f in self.members.get(name, {}).items()}
         return {number: scope.fragment(number, found[number]) for number in sorted(found)}
-
-
-def _kept(before: _Own, now: _Own) -> _Own:
-    """Return the new part, with what did not change as the same objects: they are compared by identity first."""
-    return _Own(
-        now.stamp,
-        before.me if before.me == now.me else now.me,
-        before.filters if before.filters == now.filters else now.filters,
-        before.extras if _same(before.extras, now.extras) else now.extras,
-    )
-
-
-def _same(before: tuple[Fragment, ...], now: tuple[Fragment, ...]) -> bool:
-    return [extra.data for extra in before] == [extra.data for extra in now]
 
 
 def _sources_of(shown: Shown | None) -> tuple[str, list[str], bool] | None:

@@ -62,6 +62,7 @@ def stand(state: NetmapState, identity: Identity, touched: set[str]) -> Change |
     name = identity.id
     before, now = state.standings.get(name, _NOWHERE), state.policy.stand(identity)
     state.identities[name], state.standings[name] = identity, now
+    state.keys[name] = state.policy.keys(identity)
     _sort_in(state, name, before, now, touched)
     return state.put(
         ClassObject(
@@ -79,7 +80,7 @@ def stand(state: NetmapState, identity: Identity, touched: set[str]) -> Change |
 def vanish(state: NetmapState, name: str, touched: set[str]) -> Change | None:
     """Let a class go that has no members; return its object's change, and add the sets that it leaves."""
     _sort_in(state, name, state.standings.pop(name), _NOWHERE, touched)
-    del state.members[name], state.identities[name]
+    del state.members[name], state.identities[name], state.keys[name]
     return state.drop(f"class/{name}")
 
 

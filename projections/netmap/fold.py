@@ -13,12 +13,9 @@ from typing import assert_never
 
 from engine.contracts.netmap import (
     Change,
-    NodeObject,
     TailnetObject,
     UserObject,
-    WireGuardPeerObject,
 )
-from engine.domain.aggregates import Node, Peer
 from engine.domain.events import (
     AuthKeyCreated,
     AuthKeyExpired,
@@ -56,8 +53,9 @@ from engine.domain.values import NodeId, PeerId, UserId
 from engine.ports import Recorded
 from projections.netmap.classes import identity_of, move, restand
 from projections.netmap.extras import is_enforced, put_all_extras, put_extras
-from projections.netmap.policy import reclass, recompile
-from projections.netmap.routes import put_routes, reroute
+from projections.netmap.objects import node_object, peer_object
+from projections.netmap.policy import take_effect
+from projections.netmap.routes import reroute
 from projections.netmap.state import NetmapState
 
 
@@ -136,13 +134,7 @@ def _put_user(state: NetmapState, number: UserId) -> Change | None:
 
 
 def _put_policy(state: NetmapState) -> list[Change | None]:
-    changes = recompile(state)
-    identities, more = reclass(state)
-    changes += more
-    for number, identity in identities.items():
-        changes.append(state.put(_node_object(state.tailnet.nodes[number], identity.id)))
-    changes += put_routes(state, state.routers)
-    return changes + _put_enforced(state)
+    return [*take_effect(state), *_put_enforced(state)]
 
 
 def _put_enforced(state: NetmapState) -> list[Change | None]:
@@ -155,7 +147,7 @@ def _put_node(state: NetmapState, number: NodeId) -> list[Change | None]:
     if node is None or identity is None:
         changes = [state.drop(f"node/{number}"), state.drop(f"extras/{number}")]
     else:
-        changes = [state.put(_node_object(node, identity.id))]
+        changes = [state.put(node_object(node, identity.id))]
     left = "" if held is None else held.class_id
     changes += move(state, left, identity)
     changes += reroute(state, held, state.node(number))
@@ -166,46 +158,4 @@ def _put_node(state: NetmapState, number: NodeId) -> list[Change | None]:
 
 def _put_peer(state: NetmapState, number: PeerId) -> Change | None:
     peer = state.tailnet.peers.get(number)
-    return state.drop(f"peer/{number}") if peer is None else state.put(_peer_object(peer))
-
-
-def _node_object(node: Node, class_id: str) -> NodeObject:
-    return NodeObject(
-        id=node.id,
-        stable_id=node.stable_id,
-        name=node.name,
-        user=node.user,
-        machine_key=node.machine_key,
-        node_key=node.node_key,
-        ipv4=node.ipv4,
-        ipv6=node.ipv6,
-        class_id=class_id,
-        created=node.created,
-        tags=node.tags,
-        expiry=node.expiry,
-        expired=node.expired,
-        ephemeral=node.ephemeral,
-        hostname=node.hostname,
-        os=node.os,
-        capver=node.capver,
-        advertised=node.advertised,
-        routes=node.routes,
-        exit_routes=node.exit_routes,
-    )
-
-
-def _peer_object(peer: Peer) -> WireGuardPeerObject:
-    return WireGuardPeerObject(
-        id=peer.id,
-        stable_id=peer.stable_id,
-        name=peer.name,
-        public_key=peer.public_key,
-        allowed_ips=peer.allowed_ips,
-        endpoints=peer.endpoints,
-        ipv4=peer.ipv4,
-        ipv6=peer.ipv6,
-        created=peer.created,
-        extra=peer.extra,
-        parked_key=peer.parked_key,
-        expired_at=peer.expired_at,
-    )
+    return state.drop(f"peer/{number}") if peer is None else state.put(peer_object(peer))

@@ -48,6 +48,8 @@ class NetmapState:
         """How many nodes a class has; a class without members does not exist."""
         self.standings: dict[str, Standing] = {}
         """What the policy says of each class."""
+        self.keys: dict[str, frozenset[str]] = {}
+        """The policy's selectors that speak of each class, by their keys."""
         self.sets: dict[str, list[str]] = {}
         """The classes of each set that has any, sorted."""
         self.routers: dict[str, list[NodeId]] = {}

@@ -216,7 +216,11 @@ def _peer(peer: WireGuardPeerObject, extra: ConnectionExtra, domain: str) -> Wir
 
 def _rule(state: NetmapState, reach: Reach) -> RuleView:
     entry = state.entry(reach.entry) or Entry(id="")
-    sets = (reach.own,) if reach.own else tuple(filter(None, (*entry.sets, entry.whole, *(part.set for part in entry.within))))
+    sets = (
+        (reach.own,)
+        if reach.own
+        else tuple(filter(None, (*entry.sets, entry.whole, *(part.set for part in entry.within))))
+    )
     whole = (*TAILNET, *sorted(state.routers)) if entry.whole and not reach.own else ()
     return RuleView(
         source_classes=tuple(sorted(state.classes_in(sets))),

@@ -1,0 +1,148 @@
+"""The part of a standing that is a node's own: its self node, its packet filter, its WireGuard-only peers; pure.
+
+Rule 1: it is made once for each kind of client (`_GATES`) and kept until something that it depends on is otherwise: `forget` is for
+        what concerns this node, the stamp for what concerns many.
+Rule 2: what did not change stays the same object: sessions compare by identity first.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, NamedTuple
+
+from engine.contracts.netmap import (
+    PROGRAM_KEY,
+    ClassObject,
+    ExtrasObject,
+    NodeObject,
+    WireGuardPeerObject,
+)
+from engine.domain.values import NodeId
+from frontends.control.confine import Owned
+from frontends.control.fragment import Fragment
+from frontends.control.render import addresses_of, self_node, wireguard_node
+from frontends.control.replica import Replica
+from frontends.control.rules import Rules
+from frontends.control.scope import Scope
+from frontends.control.sources import Sources, bare
+from frontends.control.steering import Steering
+from frontends.wire import capver
+
+_GATES: Final = (capver.WIREGUARD_ONLY, capver.JAILED, capver.MASQUERADE_V6, capver.FILTER_BY_CAP)
+"""Capability versions between which a standing reads differently."""
+_ALONE: Final = ClassObject(id="", sees=())
+Peers = Callable[[], Mapping[NodeId, Fragment]]
+
+
+class Own(NamedTuple):
+    """What was made for one kind of client."""
+
+    stamp: object
+    """What it was made for; another one means that it must be looked at again."""
+    me: bytes
+    filters: bytes
+    extras: tuple[Fragment, ...]
+
+
+class Owns:
+    """What is each node's own; `base` is the tailnet's base domain."""
+
+    def __init__(self, replica: Replica, steering: Steering, sources: Sources) -> None:
+        self.base = ""
+        self._replica: Final = replica
+        self._steering: Final = steering
+        self._sources: Final = sources
+        self._rules: Final = Rules(replica, sources, steering)
+        self._known: Final[dict[NodeId, dict[int, Own]]] = {}
+        self._wearers: Final[dict[str, set[NodeId]]] = {}
+        """For each WireGuard-only peer's key, the nodes that were rendered with it."""
+
+    def begin(self, base: str) -> None:
+        """Take over another base domain."""
+        self.base = base
+        self.forget_all()
+
+    def forget(self, numbers: Iterable[NodeId]) -> None:
+        """Take it that something of these nodes is otherwise."""
+        for number in numbers:
+            self._known.pop(number, None)
+
+    def forget_all(self) -> None:
+        """Take it that everything is otherwise."""
+        self._known.clear()
+
+    def wearers(self, key: str) -> set[NodeId]:
+        """Return the nodes that were rendered with a WireGuard-only peer, and forget that."""
+        return self._wearers.pop(key, set())
+
+    def of(self, node: NodeObject, own: ClassObject | None, version: int, scope: Scope, peers: Peers) -> Own:
+        """Return a node's own part for a client of this capability version; without a class it stands alone.
+
+        `peers` gives the nodes that it sees.
+        """
+        known = self._known.setdefault(node.id, {})
+        gates = bisect_right(_GATES, version)
+        before = known.get(gates)
+        stamp = self._stamp(node, own, version, scope)
+        if before is not None and before.stamp == stamp:
+            return before
+        extras = () if own is None else tuple(self._extras(node, version))
+        owned = self._owned(node, scope, peers()) if extras else None
+        filters = self._filters(node, own or _ALONE, version, owned)
+        now = Own(stamp, self._me(node, own), filters, extras)
+        known[gates] = now if before is None else _kept(before, now)
+        return known[gates]
+
+    def _stamp(self, node: NodeObject, own: ClassObject | None, version: int, scope: Scope) -> object:
+        is_confined = self._replica.get(f"extras/{node.id}") is not None
+        is_named = version >= capver.FILTER_BY_CAP and not is_confined
+        if own is None or (is_named and self._rules.is_settled(own)):
+            return self._steering.prefixes
+        return self._steering.prefixes, self._sources.tick, self._replica.get(PROGRAM_KEY), scope
+
+    def _me(self, node: NodeObject, own: ClassObject | None) -> bytes:
+        capabilities = () if own is None else own.capabilities
+        return Fragment(self_node(node, self.base, capabilities, self._steering.primaries(node.id))).data
+
+    def _filters(self, node: NodeObject, own: ClassObject, version: int, owned: Owned | None) -> bytes:
+        if version >= capver.FILTER_BY_CAP:
+            return self._rules.by_name(own, senders(node), owned)
+        return self._rules.by_address(own, node, senders(node), owned)
+
+    def _owned(self, node: NodeObject, scope: Scope, seen: Mapping[NodeId, Fragment]) -> Owned:
+        """Return the addresses and routes of the nodes that a viewer sees, and its own."""
+        addresses = {bare(text) for f in seen.values() for text in f.node.addresses if not f.node.expired}
+        routes = (prefix for number in seen for prefix in scope.routes.get(number, ()))
+        return Owned(addresses.union(senders(node)), routes)
+
+    def _extras(self, node: NodeObject, version: int) -> Iterator[Fragment]:
+        extras = self._replica.get(f"extras/{node.id}")
+        if not isinstance(extras, ExtrasObject):
+            return
+        for connection in sorted(extras.connections, key=lambda connection: connection.peer):
+            key = f"peer/{connection.peer}"
+            self._wearers.setdefault(key, set()).add(node.id)
+            peer = self._replica.get(key)
+            if not isinstance(peer, WireGuardPeerObject):
+                continue
+            rendered = wireguard_node(peer, connection, self.base, version)
+            if rendered is not None:
+                yield Fragment(rendered)
+
+
+def senders(node: NodeObject) -> tuple[str, ...]:
+    """Return the addresses that a node may send from, sorted as texts."""
+    return tuple(sorted(map(bare, addresses_of(node))))
+
+
+def _kept(before: Own, now: Own) -> Own:
+    """Return the new part, with what did not change as the same objects: they are compared by identity first."""
+    return Own(
+        now.stamp,
+        before.me if before.me == now.me else now.me,
+        before.filters if before.filters == now.filters else now.filters,
+        before.extras if _same(before.extras, now.extras) else now.extras,
+    )
+
+
+def _same(before: tuple[Fragment, ...], now: tuple[Fragment, ...]) -> bool:
+    return [extra.data for extra in before] == [extra.data for extra in now]

@@ -1,0 +1,48 @@
+"""From a node or a WireGuard-only peer as decisions know it to its netmap object."""
+
+from engine.contracts.netmap import NodeObject, WireGuardPeerObject
+from engine.domain.aggregates import Node, Peer
+
+
+def node_object(node: Node, class_id: str) -> NodeObject:
+    """Return a node's object; `class_id` is that of its identity."""
+    return NodeObject(
+        id=node.id,
+        stable_id=node.stable_id,
+        name=node.name,
+        user=node.user,
+        machine_key=node.machine_key,
+        node_key=node.node_key,
+        ipv4=node.ipv4,
+        ipv6=node.ipv6,
+        class_id=class_id,
+        created=node.created,
+        tags=node.tags,
+        expiry=node.expiry,
+        expired=node.expired,
+        ephemeral=node.ephemeral,
+        hostname=node.hostname,
+        os=node.os,
+        capver=node.capver,
+        advertised=node.advertised,
+        routes=node.routes,
+        exit_routes=node.exit_routes,
+    )
+
+
+def peer_object(peer: Peer) -> WireGuardPeerObject:
+    """Return a WireGuard-only peer's object."""
+    return WireGuardPeerObject(
+        id=peer.id,
+        stable_id=peer.stable_id,
+        name=peer.name,
+        public_key=peer.public_key,
+        allowed_ips=peer.allowed_ips,
+        endpoints=peer.endpoints,
+        ipv4=peer.ipv4,
+        ipv6=peer.ipv6,
+        created=peer.created,
+        extra=peer.extra,
+        parked_key=peer.parked_key,
+        expired_at=peer.expired_at,
+    )
