@@ -62,6 +62,7 @@ ALIASES: Final[Mapping[str, str]] = {
     "BaseDomainSet": "settings.set-domain",
     "PoolsSet": "settings.set-pools",
     "DomainsSet": "settings.set-domains",
+    "AutoUpdatesSet": "settings.set-auto-updates",
     "WireGuardModeSet": "settings.set-wg-mode",
     "PolicySet": "policy.set",
     "PolicyReverted": "policy.revert",

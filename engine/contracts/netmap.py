@@ -187,6 +187,8 @@ class TailnetObject(msgspec.Struct, frozen=True, kw_only=True, tag="tailnet", om
 
     base_domain: str
     derp_map: msgspec.Raw
+    auto_updates: bool = False
+    """Whether clients whose person has not said otherwise update themselves."""
 
 
 NetmapObject = (
@@ -210,7 +212,7 @@ BOOKMARK_SECONDS: Final = 1.0
 """How often a projection that has nothing to tell says where it is (reference: reliability F3)."""
 
 
-def key_of(value: NetmapObject) -> str:
+def key_of(value: NetmapObject) -> str:  # noqa: C901 (an arm for each kind)
     """Return the key under which an object is held: `node/7`, `class/u1`, `set/all`, and so on."""
     match value:
         case NodeObject(id=number):

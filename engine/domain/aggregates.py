@@ -101,9 +101,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def exit_routes(self) -> tuple[str, ...]:
         """The default routes that are offered and approved; sorted."""
-        return tuple(
-            route for route in self.advertised if route in self.approved and route in DEFAULT_ROUTES
-        )
+        return tuple(route for route in self.advertised if route in self.approved and route in DEFAULT_ROUTES)
 
     @property
     def is_exit(self) -> bool:
@@ -164,5 +162,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     derp_map: msgspec.Raw = NO_RELAY
     domains: tuple[str, ...] = ()
     """The e-mail domains that belong to the tailnet; empty: those of its users' addresses."""
+    auto_updates: bool = False
+    """Whether clients whose person has not said otherwise update themselves."""
     wireguard_mode: str = "bypass"
     """Whether the policy rules over WireGuard-only peers too: `bypass` or `enforce`."""

@@ -228,6 +228,12 @@ class SetDomains(Command, frozen=True, kw_only=True):
     domains: Texts
 
 
+class SetAutoUpdates(Command, frozen=True, kw_only=True):
+    """Set whether clients whose person has not said otherwise update themselves."""
+
+    on: bool
+
+
 class SetWireGuardMode(Command, frozen=True, kw_only=True):
     """Set whether the policy rules over WireGuard-only peers too: `bypass` or `enforce`."""
 
@@ -306,6 +312,7 @@ COMMANDS: Final[Mapping[tuple[str, str], type[Command]]] = {
     ("settings", "set-pools"): SetPools,
     ("settings", "set-domains"): SetDomains,
     ("settings", "set-wg-mode"): SetWireGuardMode,
+    ("settings", "set-auto-updates"): SetAutoUpdates,
     ("policy", "set"): SetPolicy,
     ("policy", "revert"): RevertPolicy,
     ("derp", "set"): SetDerpMap,

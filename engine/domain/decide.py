@@ -26,6 +26,7 @@ from engine.domain.commands import (
     RemovePeer,
     RenameNode,
     RevertPolicy,
+    SetAutoUpdates,
     SetBaseDomain,
     SetDerpMap,
     SetDomains,
@@ -46,6 +47,7 @@ from engine.domain.policies import revert_policy, set_policy
 from engine.domain.registration import log_out_node, register_node
 from engine.domain.routes import approve_routes
 from engine.domain.settings import (
+    set_auto_updates,
     set_base_domain,
     set_derp_map,
     set_domains,
@@ -131,6 +133,8 @@ def _decide_tailnet(tailnet: Tailnet, command: Command) -> Decision:
             return set_derp_map(tailnet, command)
         case SetDomains():
             return set_domains(tailnet, command)
+        case SetAutoUpdates():
+            return set_auto_updates(tailnet, command)
         case SetWireGuardMode():
             return set_wireguard_mode(tailnet, command)
         case _:

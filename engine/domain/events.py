@@ -78,6 +78,12 @@ class DomainsSet(msgspec.Struct, frozen=True, kw_only=True, tag="DomainsSet.v1")
     domains: tuple[str, ...]
 
 
+class AutoUpdatesSet(msgspec.Struct, frozen=True, kw_only=True, tag="AutoUpdatesSet.v1"):
+    """Whether clients whose person has not said otherwise update themselves."""
+
+    on: bool
+
+
 class WireGuardModeSet(msgspec.Struct, frozen=True, kw_only=True, tag="WireGuardModeSet.v1"):
     """Whether the policy rules over WireGuard-only peers too: `bypass` (a connection is enough) or `enforce`."""
 
@@ -309,7 +315,9 @@ class CommandHandled(msgspec.Struct, frozen=True, kw_only=True, tag="CommandHand
 ROLES: Final = ("owner", "admin", "it-admin", "network-admin", "billing-admin", "auditor", "member")
 """What a user may be; one of them, and there is one owner at most."""
 
-TailnetEvent = LogStarted | BaseDomainSet | PoolsSet | DerpMapSet | DomainsSet | WireGuardModeSet
+TailnetEvent = (
+    LogStarted | BaseDomainSet | PoolsSet | DerpMapSet | DomainsSet | WireGuardModeSet | AutoUpdatesSet
+)
 UserEvent = UserCreated | UserRoleSet
 AuthKeyEvent = AuthKeyCreated | AuthKeyUsed | AuthKeyExpired
 NodeEvent = (
@@ -343,6 +351,7 @@ EVENTS: Final[tuple[type[Event], ...]] = (
     DerpMapSet,
     DomainsSet,
     WireGuardModeSet,
+    AutoUpdatesSet,
     PolicySet,
     UserCreated,
     UserRoleSet,

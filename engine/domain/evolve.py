@@ -14,6 +14,7 @@ from engine.domain.events import (
     AuthKeyEvent,
     AuthKeyExpired,
     AuthKeyUsed,
+    AutoUpdatesSet,
     BaseDomainSet,
     ConnectionAdded,
     ConnectionEvent,
@@ -66,6 +67,8 @@ def evolve_settings(settings: Settings, event: TailnetEvent) -> Settings:
             return replace(settings, derp_map=derp_map.copy())
         case DomainsSet(domains=domains):
             return replace(settings, domains=domains)
+        case AutoUpdatesSet(on=on):
+            return replace(settings, auto_updates=on)
         case WireGuardModeSet(mode=mode):
             return replace(settings, wireguard_mode=mode)
         case LogStarted():

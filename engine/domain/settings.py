@@ -15,11 +15,25 @@ import msgspec
 
 from engine.domain.addresses import POOL_NAMES, TAILNET_V4, TAILNET_V6, Network, PoolName, pool_of
 from engine.domain.aggregates import NO_RELAY, Node, Peer
-from engine.domain.commands import SetBaseDomain, SetDerpMap, SetDomains, SetPools, SetWireGuardMode
+from engine.domain.commands import (
+    SetAutoUpdates,
+    SetBaseDomain,
+    SetDerpMap,
+    SetDomains,
+    SetPools,
+    SetWireGuardMode,
+)
 from engine.domain.decision import Decision
 from engine.domain.document import understood
 from engine.domain.errors import Conflict, Invalid
-from engine.domain.events import BaseDomainSet, DerpMapSet, DomainsSet, PoolsSet, WireGuardModeSet
+from engine.domain.events import (
+    AutoUpdatesSet,
+    BaseDomainSet,
+    DerpMapSet,
+    DomainsSet,
+    PoolsSet,
+    WireGuardModeSet,
+)
 from engine.domain.state import Tailnet
 from engine.domain.whom import domains_of
 from engine.policy.faults import PolicyFault
@@ -83,6 +97,12 @@ def set_domains(tailnet: Tailnet, command: SetDomains) -> Decision:
         _refuse_unreadable(tailnet, domains)
     events = () if same else (DomainsSet(domains=domains),)
     return Decision(events=events, result={"domains": list(domains)})
+
+
+def set_auto_updates(tailnet: Tailnet, command: SetAutoUpdates) -> Decision:
+    """Decide whether clients update themselves; what a person chose on a client stays."""
+    same = command.on is tailnet.settings.auto_updates
+    return Decision(events=() if same else (AutoUpdatesSet(on=command.on),), result={"on": command.on})
 
 
 def set_wireguard_mode(tailnet: Tailnet, command: SetWireGuardMode) -> Decision:

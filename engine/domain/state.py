@@ -24,6 +24,7 @@ from engine.domain.events import (
     AuthKeyEvent,
     AuthKeyExpired,
     AuthKeyUsed,
+    AutoUpdatesSet,
     BaseDomainSet,
     CommandHandled,
     ConnectionAdded,
@@ -173,7 +174,13 @@ class Tailnet:
             case PolicySet():
                 self._apply_policy(event, at)
             case (
-                LogStarted() | BaseDomainSet() | PoolsSet() | DerpMapSet() | DomainsSet() | WireGuardModeSet()
+                LogStarted()
+                | BaseDomainSet()
+                | PoolsSet()
+                | DerpMapSet()
+                | DomainsSet()
+                | WireGuardModeSet()
+                | AutoUpdatesSet()
             ):
                 self._apply_settings(event)
             case _:

@@ -47,6 +47,16 @@ def set_domains(operator: Operator, domains: tuple[str, ...]) -> None:
     operator.done(operator.send(SetDomains(domains=listed(domains))), {})
 
 
+@settings.command("set-auto-updates")
+@click.argument("state", type=click.Choice(["on", "off"]))
+@changing
+def set_auto_updates(operator: Operator, state: str) -> None:
+    """Let clients update themselves, or not, where their person has not said otherwise."""
+    from engine.domain.commands import SetAutoUpdates
+
+    operator.done(operator.send(SetAutoUpdates(on=state == "on")), {})
+
+
 @settings.command("set-wg-mode")
 @click.argument("mode", metavar="bypass|enforce")
 @changing

@@ -2,6 +2,8 @@
 
 from frontends.control.exchange import JSON, Answer, Request, Stream, text
 from frontends.control.frontend import Frontend
+from frontends.wire.codec import encode
+from frontends.wire.tailcfg.ssh import SSHAction
 
 
 async def answer_set_dns(_frontend: Frontend, _request: Request, _stream: Stream) -> Answer:
@@ -32,6 +34,14 @@ async def answer_device_attribute(_frontend: Frontend, _request: Request, _strea
 async def answer_audit_log(_frontend: Frontend, _request: Request, _stream: Stream) -> Answer:
     """Answer `POST /machine/audit-log`: a status of 4xx would drop the entry, one of 5xx repeat it."""
     return Answer(200)
+
+
+async def answer_ssh_check(_frontend: Frontend, _request: Request, _stream: Stream) -> Answer:
+    """Answer what a client asks about a held SSH connection: nobody can confirm one here yet, so it is refused."""
+    action = SSHAction(
+        reject=True, message="This connection needs a check, which this server does not offer yet.\r\n"
+    )
+    return Answer(200, encode(action), JSON)
 
 
 async def answer_unknown(_frontend: Frontend, _request: Request, _stream: Stream) -> Answer:

@@ -14,6 +14,7 @@ from engine.contracts.netmap import (
     ClassObject,
     ExtrasObject,
     NodeObject,
+    TailnetObject,
     WireGuardPeerObject,
 )
 from engine.domain.values import NodeId
@@ -44,10 +45,11 @@ class Own(NamedTuple):
 
 
 class Owns:
-    """What is each node's own; `base` is the tailnet's base domain."""
+    """What is each node's own; `begin` says what holds for all of them."""
 
     def __init__(self, replica: Replica, steering: Steering, sources: Sources) -> None:
         self.base = ""
+        self.auto_updates = False
         self._replica: Final = replica
         self._steering: Final = steering
         self._sources: Final = sources
@@ -56,19 +58,16 @@ class Owns:
         self._wearers: Final[dict[str, set[NodeId]]] = {}
         """For each WireGuard-only peer's key, the nodes that were rendered with it."""
 
-    def begin(self, base: str) -> None:
-        """Take over another base domain."""
-        self.base = base
-        self.forget_all()
+    def begin(self, tailnet: TailnetObject | None) -> None:
+        """Take over what holds for the whole tailnet."""
+        self.base = "" if tailnet is None else tailnet.base_domain
+        self.auto_updates = tailnet is not None and tailnet.auto_updates
+        self._known.clear()
 
     def forget(self, numbers: Iterable[NodeId]) -> None:
         """Take it that something of these nodes is otherwise."""
         for number in numbers:
             self._known.pop(number, None)
-
-    def forget_all(self) -> None:
-        """Take it that everything is otherwise."""
-        self._known.clear()
 
     def wearers(self, key: str) -> set[NodeId]:
         """Return the nodes that were rendered with a WireGuard-only peer, and forget that."""
@@ -101,7 +100,10 @@ class Owns:
 
     def _me(self, node: NodeObject, own: ClassObject | None) -> bytes:
         capabilities = () if own is None else own.capabilities
-        return Fragment(self_node(node, self.base, capabilities, self._steering.primaries(node.id))).data
+        primaries = self._steering.primaries(node.id)
+        return Fragment(
+            self_node(node, self.base, capabilities, primaries, auto_updates=self.auto_updates)
+        ).data
 
     def _filters(self, node: NodeObject, own: ClassObject, version: int, owned: Owned | None) -> bytes:
         if version >= capver.FILTER_BY_CAP:

@@ -35,9 +35,10 @@ SELF_CAPABILITIES: Final[CapMap] = {
     "ssh-behavior-v1": None,
     "ssh-env-vars": None,
     "store-appc-routes": None,
-    "default-auto-update": (False,),
 }
 """What every node may do, as the hosted service has it (policy vectors, README); names from tailscale tailcfg/nodecap."""
+AUTO_UPDATE: Final = "default-auto-update"
+"""Whether a client updates itself as long as its person has not said: a list of one truth value."""
 SUGGEST_EXIT_NODE: Final = "suggest-exit-node"
 _DEFAULTS: Final = frozenset({"0.0.0.0/0", "::/0"})
 _NO_DISCO: Final = ZERO_TEXT[Kind.DISCO]
@@ -60,7 +61,14 @@ def user_of(node: NodeObject) -> UserId:
     return TAGGED.id if node.tags else node.user
 
 
-def self_node(node: NodeObject, base: str, capabilities: Iterable[str], primaries: tuple[str, ...]) -> Node:
+def self_node(
+    node: NodeObject,
+    base: str,
+    capabilities: Iterable[str],
+    primaries: tuple[str, ...],
+    *,
+    auto_updates: bool = False,
+) -> Node:
     """Return the node as its own client gets it; an expired one has a time of expiry in the past.
 
     `capabilities` are those beyond everybody's; `primaries` are the prefixes for which it is the primary router.
@@ -85,7 +93,7 @@ def self_node(node: NodeObject, base: str, capabilities: Iterable[str], primarie
         cap=node.capver,
         tags=node.tags or None,
         machine_authorized=True,
-        cap_map=SELF_CAPABILITIES | dict.fromkeys(more),
+        cap_map=SELF_CAPABILITIES | {AUTO_UPDATE: (auto_updates,)} | dict.fromkeys(more),
     )
 
 

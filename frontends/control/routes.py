@@ -7,6 +7,7 @@ from frontends.control import other
 from frontends.control.exchange import Handler, Request
 from frontends.control.map import answer_map
 from frontends.control.register import answer_register
+from frontends.control.shells import CHECK_PATH
 
 ROUTES: Final[Mapping[tuple[str, str], Handler]] = {
     ("POST", "/machine/register"): answer_register,
@@ -22,4 +23,7 @@ ROUTES: Final[Mapping[tuple[str, str], Handler]] = {
 
 def route(request: Request) -> Handler:
     """Return who answers the request."""
-    return ROUTES.get((request.method, request.path.partition("?")[0]), other.answer_unknown)
+    path = request.path.partition("?")[0]
+    if request.method == "GET" and path.startswith(CHECK_PATH):
+        return other.answer_ssh_check
+    return ROUTES.get((request.method, path), other.answer_unknown)

@@ -114,12 +114,11 @@ class View:
     def _on_tailnet(self) -> set[NodeId]:
         value = self._replica.get(TAILNET_KEY)
         tailnet = value if isinstance(value, TailnetObject) else None
-        base = "" if tailnet is None else tailnet.base_domain
         self._common = None if tailnet is None else common_of(tailnet)
+        base = self._owns.base
+        self._owns.begin(tailnet)
         if base == self._owns.base:
-            self._owns.forget_all()
             return set()
-        self._owns.begin(base)
         return {node.id for node in self._replica.nodes()}
 
     def _on_classes(self, touched: Touched) -> set[NodeId]:

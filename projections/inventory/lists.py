@@ -138,6 +138,7 @@ def settings(tailnet: Tailnet) -> SettingsRow:
         derp_map=held.derp_map,
         domains=domains_of(tailnet),
         wireguard_mode=held.wireguard_mode,
+        auto_updates=held.auto_updates,
     )
 
 

@@ -151,3 +151,4 @@ class SettingsRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     domains: tuple[str, ...]
     """Those that belong to the tailnet, set or not."""
     wireguard_mode: str
+    auto_updates: bool

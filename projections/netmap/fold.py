@@ -20,6 +20,7 @@ from engine.domain.events import (
     AuthKeyCreated,
     AuthKeyExpired,
     AuthKeyUsed,
+    AutoUpdatesSet,
     BaseDomainSet,
     CommandHandled,
     ConnectionAdded,
@@ -87,7 +88,7 @@ def _touched(state: NetmapState, event: Event) -> list[Change | None]:
     match event:
         case LogStarted():
             return [_put_tailnet(state), *_put_policy(state)]
-        case BaseDomainSet() | DerpMapSet():
+        case BaseDomainSet() | DerpMapSet() | AutoUpdatesSet():
             return [_put_tailnet(state)]
         case PolicySet() | DomainsSet():
             return _put_policy(state)
@@ -125,7 +126,11 @@ def _touched(state: NetmapState, event: Event) -> list[Change | None]:
 
 def _put_tailnet(state: NetmapState) -> Change | None:
     settings = state.tailnet.settings
-    return state.put(TailnetObject(base_domain=settings.base_domain, derp_map=settings.derp_map))
+    return state.put(
+        TailnetObject(
+            base_domain=settings.base_domain, derp_map=settings.derp_map, auto_updates=settings.auto_updates
+        )
+    )
 
 
 def _put_user(state: NetmapState, number: UserId) -> Change | None:

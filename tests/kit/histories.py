@@ -15,6 +15,7 @@ from engine.domain.events import (
     AuthKeyCreated,
     AuthKeyExpired,
     AuthKeyUsed,
+    AutoUpdatesSet,
     BaseDomainSet,
     CommandHandled,
     ConnectionAdded,
@@ -281,7 +282,11 @@ class Teller:
         if b % 5 == 3:
             self.events.append(DomainsSet(domains=(f"net{a % 3}.example",)))
         elif b % 5 == 4:
-            self.events.append(WireGuardModeSet(mode=("bypass", "enforce")[a % 2]))
+            self.events.append(
+                WireGuardModeSet(mode=("bypass", "enforce")[a % 2])
+                if a % 3
+                else AutoUpdatesSet(on=bool(a % 2))
+            )
         elif b % 3 == 0:
             self.events.append(BaseDomainSet(domain=f"net{a % 3}.internal"))
         elif b % 3 == 1:

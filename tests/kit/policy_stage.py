@@ -10,6 +10,7 @@ from typing import Any, Final
 from engine.contracts.netmap import Change, Delta
 from engine.contracts.soft import SoftFact
 from engine.domain.events import (
+    AutoUpdatesSet,
     DomainsSet,
     Event,
     LogStarted,
@@ -123,7 +124,11 @@ def node_registered(number: int, user: int, tags: Sequence[str], ipv4: str, ipv6
 
 def vector_events(vector: Mapping[str, Any]) -> list[Event]:
     """Return the events that make a vector's tailnet, its policy last."""
-    events: list[Event] = [DomainsSet(domains=tuple(vector["tailnet"]["domains"]))]
+    settings = vector["tailnet"]["settings"]
+    events: list[Event] = [
+        DomainsSet(domains=tuple(vector["tailnet"]["domains"])),
+        AutoUpdatesSet(on=settings.get("devices_auto_updates_on", False)),
+    ]
     numbers = {user["name"]: user["id"] for user in vector["users"]}
     for user in vector["users"]:
         roles = user["roles"]

@@ -29,6 +29,7 @@ from engine.domain.commands import (
     RemovePeer,
     RenameNode,
     RevertPolicy,
+    SetAutoUpdates,
     SetBaseDomain,
     SetDomains,
     SetNodeExpiry,
@@ -178,6 +179,7 @@ commands: st.SearchStrategy[Command] = st.one_of(
     ),
     st.builds(RevertPolicy, digest=st.sampled_from(DIGESTS)),
     st.builds(SetDomains, domains=st.sampled_from([(), ("example.com",), ("b.example",), ("x",)])),
+    st.builds(SetAutoUpdates, on=st.booleans()),
     st.builds(SetWireGuardMode, mode=st.sampled_from(["bypass", "enforce", "x"])),
     st.builds(SetBaseDomain, domain=st.sampled_from(["a.b", "A.b"])),
     small_pools,
@@ -355,5 +357,5 @@ def test_the_commands_of_these_properties_reach_every_event() -> None:
         "ConnectionAdded", "ConnectionUpdated", "ConnectionRemoved",
         "AuthKeyCreated", "AuthKeyUsed", "AuthKeyExpired", "PoolsSet", "BaseDomainSet",
         "UserCreated", "UserRoleSet", "NodeTagged", "NodeRoutesAdvertised", "NodeRoutesApproved",
-        "PolicySet", "DomainsSet", "WireGuardModeSet",
+        "PolicySet", "DomainsSet", "WireGuardModeSet", "AutoUpdatesSet",
     }  # fmt: skip

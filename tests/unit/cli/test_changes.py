@@ -33,6 +33,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
         {"domains": ["a.example", "b.example"]},
     ),
     ("settings set-domains", "settings.set-domains", {"domains": []}),
+    ("settings set-auto-updates on", "settings.set-auto-updates", {"on": True}),
     ("settings set-wg-mode enforce", "settings.set-wg-mode", {"mode": "enforce"}),
     (
         "preauthkey create --user alice --reusable --tags tag:a,tag:b --expiration 24h",

@@ -28,7 +28,7 @@ def test_every_command_is_decided_or_is_the_applications(kind: type) -> None:
     if fields == {"name": "x"}:  # a user of any name may be
         assert decide(Tailnet(), command, Scene().given()).events
         return
-    if fields == {"domain": "x"}:
+    if fields in ({"domain": "x"}, {"on": "x"}):
         assert decide(Tailnet(), command, Scene().given()).events
         return
     with pytest.raises(expected):

@@ -7,6 +7,7 @@ import pytest
 
 from engine.domain.commands import (
     CreateUser,
+    SetAutoUpdates,
     SetBaseDomain,
     SetDerpMap,
     SetDomains,
@@ -214,6 +215,9 @@ def test_a_domain_that_the_policy_speaks_of_stays(scene: Scene) -> None:
 
 
 def test_the_policy_rules_over_wireguard_only_peers_when_it_shall(scene: Scene) -> None:
+    assert scene.happens(SetAutoUpdates(on=False)) == []
+    assert scene.happens(SetAutoUpdates(on=True)) == ["AutoUpdatesSet"]
+    assert scene.tailnet.settings.auto_updates
     assert scene.tailnet.settings.wireguard_mode == "bypass"
     assert scene.happens(SetWireGuardMode(mode="bypass")) == []
     assert scene.happens(SetWireGuardMode(mode="enforce")) == ["WireGuardModeSet"]
