@@ -20,11 +20,11 @@ ROOT: Final = "root"
 
 
 class _Rule(NamedTuple):
-    """An SSH rule among the points; `own` says that it has `autogroup:self` too."""
+    """An SSH rule among the points; `own` are the devices that get it for their own user alone."""
 
     sources: int
     targets: int
-    own: bool
+    own: int
     postures: tuple[str, ...]
     written: SshRule
 
@@ -130,7 +130,7 @@ class Shells:
             sources = self._named(rule, user)
             if rule.targets & target:
                 found |= sources
-            elif rule.own:
+            elif rule.own & target:
                 for owner, _ in points.users_in(target):
                     found |= sources & points.of_user[owner]
         return found
@@ -156,5 +156,9 @@ def _rules(world: World) -> Iterator[_Rule]:
             sources |= masks.source(selector) & devices
         for selector in rule.destinations:
             targets |= masks.destination(selector) & devices
-        own = any(selector.kind is Kind.SELF for selector in rule.destinations)
-        yield _Rule(sources, targets, own, rule.postures or world.document.default_postures, rule)
+        own = 0
+        if any(selector.kind is Kind.SELF for selector in rule.destinations):
+            own = world.points.members
+        elif targets and any(name.startswith(LOCALPART) for name in rule.users):
+            own = sources & world.points.members  # such a source gets its own user's rules (§3.12)
+        yield _Rule(sources, targets, own, rule.postures, rule)
