@@ -126,16 +126,14 @@ class Rules:
         return (*(f"cap:{set_capability(name)}" for name in sets), *self._within(entry), *texts)
 
     def _listed(self, entry: Entry, own: str, owned: Owned | None) -> Texts:
-        if own:
-            return self._sources.of((own,))
-        texts = (*entry.literals, *((*TAILNET, *self._steering.prefixes) if entry.whole else ()))
-        if entry.is_anyone:
-            texts = ("*",)
+        devices = self._sources.of((own,) if own else entry.sets)
+        texts: Texts = ()
+        if not own:
+            whole = (*TAILNET, *self._steering.prefixes) if entry.whole else ()
+            texts = ("*",) if entry.is_anyone else (*entry.literals, *whole, *self._within(entry))
         if owned is not None:
-            return tuple(sorted(owned.cut((*self._sources.of(entry.sets), *texts, *self._within(entry)))))
-        if not texts and not entry.within:
-            return self._sources.of(entry.sets)
-        return tuple(sorted({*self._sources.of(entry.sets), *texts, *self._within(entry)}))
+            return tuple(sorted(owned.cut((*devices, *texts))))
+        return tuple(sorted({*devices, *texts})) if texts else devices
 
     def _within(self, entry: Entry) -> Iterator[str]:
         for part in entry.within:

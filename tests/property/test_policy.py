@@ -5,14 +5,16 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any, Final
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from engine.domain.values import NodeId
+from engine.domain.events import ConnectionAdded, Event, PeerRegistered
+from engine.domain.values import NodeId, NodeKey, PeerId, StableId, UserId
 from frontends.control.session import End, Session
 from tests.kit.client_view import ClientView
 from tests.kit.naive_policy import NodeView, evaluate, lets_in, settled
-from tests.kit.naive_world import Node, Policy, World
+from tests.kit.naive_world import Node, Policy, User, World, any_overlap
 from tests.kit.policy_stage import NEW, OLD, TIME, Stage
 from tests.kit.policy_steps import settled_world, staged, steps, switch
 from tests.kit.policy_worlds import mutations, scenes
@@ -20,7 +22,10 @@ from tests.kit.policy_worlds import mutations, scenes
 Json = dict[str, Any]
 PHASES = [Phase.generate]
 FAST: Final = settings(
-    max_examples=120, phases=PHASES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=120,
+    phases=PHASES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 CAP: Final = "cap:"
 
@@ -173,3 +178,71 @@ def test_both_forms_of_a_filter_decide_alike(scene: tuple[World, Policy]) -> Non
                 for proto in (1, 6, 17):
                     asked = (source, destination, port, proto)
                     assert lets_in(by_address, *asked) == lets_in(by_name, *asked), (node.id, asked)
+
+
+# WireGuard-only peers ------------------------------------------------------------------------------------------------
+
+RELAY: Final = PeerId(100_000_001)
+UNCLAIMED: Final = (
+    "100.64.77.77",
+    "100.101.102.103",
+    "fd7a:115c:a1e0::dead",
+    "100.96.0.1",
+    "8.8.8.8",
+    "10.1.2.3",
+)
+
+
+def connected(world: World) -> Iterator[Event]:
+    """A relay with default routes, and a connection of every node to it."""
+    yield PeerRegistered(
+        peer=RELAY,
+        stable_id=StableId("wg1"),
+        name="relay",
+        user=UserId(world.users[0].id),
+        public_key=NodeKey("nodekey:" + "ab" * 32),
+        allowed_ips=("0.0.0.0/0", "::/0"),
+        endpoints=("192.0.2.7:51820",),
+        ipv4="100.96.0.1",
+        ipv6="fd7a:115c:a1e0:2::1",
+    )
+    for node in world.nodes:
+        yield ConnectionAdded(node=NodeId(node.id), peer=RELAY, ipv4_masq="10.64.0.9")
+
+
+def through_the_relay(client: Client, world: World) -> Iterator[str]:
+    """Addresses that only the relay owns at this client: nobody whom it sees has a narrower claim to them."""
+    peers = [peer for number, peer in client.view.peers.items() if number != RELAY]
+    claims = [prefix for peer in peers for prefix in peer["AllowedIPs"] if not prefix.endswith("/0")]
+    own = (client.view.node or {})["AllowedIPs"]
+    hidden = [address for node in world.nodes for address in node.addresses]
+    routed = [_some(route) for node in world.nodes for route in node.approved if not route.endswith("/0")]
+    for address in (*UNCLAIMED, *hidden, *routed):
+        if not any_overlap([address], [*claims, *own]):
+            yield address
+
+
+@pytest.mark.parametrize("capver", [OLD, NEW])
+@FAST
+@given(scenes())
+def test_nothing_that_a_relay_makes_up_is_ever_a_source(capver: int, scene: tuple[World, Policy]) -> None:
+    world, policy = settled_world(scene[0]), scene[1]
+    stage = staged(world, policy)
+    stage.tell(*connected(world))
+    for node in world.nodes:
+        client = Client(stage, node.id, capver)
+        assert RELAY in client.view.peers
+        sources = [text for rule in resolved(client, world) for text in rule["SrcIPs"]]
+        made_up = [address for address in through_the_relay(client, world) if any_overlap(sources, [address])]
+        assert not made_up, (node.id, made_up)
+
+
+def test_without_that_care_it_would_be() -> None:
+    world = World((User(1, "a@example.com"),), (Node(1, "n1", 1, (), "100.64.0.1", "fd7a:115c:a1e0::1"),), ())
+    stage = staged(world, None)
+    client = Client(stage, 1, OLD)
+    sources = [text for rule in client.view.rules for text in rule["SrcIPs"]]
+    assert any_overlap(sources, [UNCLAIMED[0]])  # no relay, no care: ranges stand as they are
+    stage.tell(*connected(world))
+    client.catch_up()
+    assert not any_overlap([text for rule in client.view.rules for text in rule["SrcIPs"]], [UNCLAIMED[0]])
