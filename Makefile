@@ -38,6 +38,7 @@ lab: ## install what the lab of real clients needs (Debian, root): wireguard-go,
 	tests/kit/install-lab.sh
 
 test: check clients lab ## everything, with real servers and real clients
+	NETMAP_EXAMPLES=150 $(BIN)/pytest -q tests/property/test_policy.py
 	$(BIN)/pytest -q tests/contract tests/golden tests/e2e
 
 bench: setup ## the budgets of docs/budgets.md, as a table

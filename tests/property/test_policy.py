@@ -1,12 +1,13 @@
 """Under random policies over random tailnets every client is told exactly what the naive evaluator says: after each single
 change, from the differences alone, with sources as addresses and as capabilities."""
 
+import os
 from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any, Final
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.domain.events import ConnectionAdded, Event, PeerRegistered
@@ -20,10 +21,8 @@ from tests.kit.policy_steps import settled_world, staged, steps, switch
 from tests.kit.policy_worlds import mutations, scenes
 
 Json = dict[str, Any]
-PHASES = [Phase.generate]
 FAST: Final = settings(
-    max_examples=120,
-    phases=PHASES,
+    max_examples=int(os.environ.get("NETMAP_EXAMPLES", "25")),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
