@@ -20,11 +20,11 @@ from engine.contracts.netmap import (
 from engine.domain.values import NodeId
 from frontends.control.confine import Owned
 from frontends.control.fragment import Fragment
-from frontends.control.render import addresses_of, self_node, wireguard_node
+from frontends.control.render import self_node, wireguard_node
 from frontends.control.replica import Replica
 from frontends.control.rules import Rules
 from frontends.control.scope import Scope
-from frontends.control.sources import Sources, bare
+from frontends.control.sources import Sources, bare, senders
 from frontends.control.steering import Steering
 from frontends.wire import capver
 
@@ -129,11 +129,6 @@ class Owns:
             rendered = wireguard_node(peer, connection, self.base, version)
             if rendered is not None:
                 yield Fragment(rendered)
-
-
-def senders(node: NodeObject) -> tuple[str, ...]:
-    """Return the addresses that a node may send from, sorted as texts."""
-    return tuple(sorted(map(bare, addresses_of(node))))
 
 
 def _kept(before: Own, now: Own) -> Own:

@@ -58,10 +58,15 @@ class Rules:
         self._replica: Final = replica
         self._sources: Final = sources
         self._steering: Final = steering
+        self._settled: Final[dict[str, tuple[ClassObject, bool]]] = {}
 
     def is_settled(self, own: ClassObject) -> bool:
         """Return whether the filter by name stays as it is while nodes come and go: no source is a list of addresses."""
-        return not any(self._entry(reach.entry).within for reach in own.rules)
+        known = self._settled.get(own.id)
+        if known is None or known[0] is not own:
+            settled = not any(self._entry(reach.entry).within for reach in own.rules)
+            known = self._settled[own.id] = (own, settled)
+        return known[1]
 
     def by_name(self, own: ClassObject, addresses: Texts, owned: Owned | None) -> bytes:
         """Return the value of `PacketFilters` for clients that know sources by capability.

@@ -14,11 +14,11 @@ from typing import Final
 
 import msgspec
 
-from engine.contracts.netmap import ClassObject, SshRuleObject
+from engine.contracts.netmap import ClassObject, NodeObject, SshRuleObject
 from engine.domain.values import UserId
 from engine.policy.policy import SshRule, SshUse
 from frontends.control.replica import Replica
-from frontends.control.sources import Sources
+from frontends.control.sources import Sources, senders
 from frontends.wire.codec import encode
 from frontends.wire.tailcfg.ssh import SSHAction, SSHPrincipal
 from frontends.wire.tailcfg.ssh import SSHRule as WireRule
@@ -52,22 +52,23 @@ class Shells:
         self._made: Final[dict[str, tuple[frozenset[str], int, Mapping[int, _Group]]]] = {}
         self._texts: Final[dict[str, tuple[int, ClassObject, bytes]]] = {}
 
-    def of(self, own: ClassObject, addresses: tuple[str, ...]) -> bytes:
-        """Return the value of `SSHPolicy` for a node of the class that has these addresses."""
+    def of(self, own: ClassObject, node: NodeObject) -> bytes:
+        """Return the value of `SSHPolicy` for a node of the class."""
         if not own.ssh:
             return NOBODY
         if not own.user and any(use.own for use in own.ssh):
-            return self._encoded(own, addresses)  # its own addresses may stand in it
+            return self._encoded(own, node)  # its own addresses may stand in it
         known = self._texts.get(own.id)
         if known is not None and known[0] == self._sources.tick and known[1] is own:
             return known[2]
-        text = self._encoded(own, addresses)
+        text = self._encoded(own, node)
         if known is not None and known[2] == text:
             text = known[2]
         self._texts[own.id] = (self._sources.tick, own, text)
         return text
 
-    def _encoded(self, own: ClassObject, addresses: tuple[str, ...]) -> bytes:
+    def _encoded(self, own: ClassObject, node: NodeObject) -> bytes:
+        addresses = senders(node)
         rules = [rule for use in own.ssh for rule in self._rules(use, own, addresses)]
         return encode({"rules": rules})
 

@@ -8,6 +8,7 @@ Rule 2: what was found for some sets is kept until one of their classes has othe
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from engine.contracts.netmap import NodeObject
 from engine.domain.values import NodeId
 from frontends.control.fragment import Fragment
 from frontends.control.scope import Sets
@@ -71,6 +72,11 @@ class Sources:
             self._found.clear()
         fresh = self._found[sets] = _Found(classes, stamp, self.tick, tuple(sorted(texts)))
         return fresh.addresses
+
+
+def senders(node: NodeObject) -> tuple[str, ...]:
+    """Return the addresses that a node may send from, sorted as texts."""
+    return tuple(sorted(filter(None, (node.ipv4, node.ipv6))))
 
 
 def bare(prefix: str) -> str:

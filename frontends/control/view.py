@@ -29,13 +29,13 @@ from frontends.control.common import Common, common_of
 from frontends.control.difference import Difference, Pairs
 from frontends.control.fragment import Fragment
 from frontends.control.journal import Journal, Shown, Step
-from frontends.control.own import Owns, senders
+from frontends.control.own import Owns
 from frontends.control.profiles import TAGGED, WIREGUARD, encode_profile
 from frontends.control.render import peer_node, user_of
 from frontends.control.replica import Replica, Touched
 from frontends.control.scope import Scope, Sets
 from frontends.control.shells import NOBODY, Shells
-from frontends.control.sources import Sources
+from frontends.control.sources import Sources, senders
 from frontends.control.steering import Steering
 
 
@@ -80,6 +80,7 @@ class View:
         """The classes whose nodes do not show their IPv4 addresses."""
         self._users: Final[dict[UserId, tuple[int, bytes]]] = {}
         """Profiles, and the version at which each last changed."""
+        self._newest_profile = 0
         self._differences: Final[dict[tuple[int, Scope, Scope], Difference | None]] = {}
 
     @property
@@ -149,6 +150,7 @@ class View:
 
     def _on_user(self, number: UserId) -> None:
         value = self._replica.get(f"user/{number}")
+        self._newest_profile = self.version
         if isinstance(value, UserObject):
             self._users[number] = (self.version, encode_profile(value))
         else:
@@ -208,7 +210,8 @@ class View:
         node = self._replica.node(number)
         if node is None or self._common is None:
             return None
-        scope, mine = self._scope(node), self._class_of(node)
+        mine = self._class_of(node)
+        scope = self._scope(node, mine)
         own = self._owns.of(node, mine, version, scope, lambda: self.peers_of(scope))
         return Standing(
             version=self.version,
@@ -218,7 +221,7 @@ class View:
             me=own.me,
             filters=own.filters,
             extras=own.extras,
-            ssh=NOBODY if mine is None else self._shells.of(mine, senders(node)),
+            ssh=NOBODY if mine is None else self._shells.of(mine, node),
             profile=self.profile(user_of(node)),
             common=self._common,
         )
@@ -228,8 +231,7 @@ class View:
         value = None if node.expired else self._replica.get(f"class/{node.class_id}")
         return value if isinstance(value, ClassObject) else None
 
-    def _scope(self, node: NodeObject) -> Scope:
-        own = self._class_of(node)
+    def _scope(self, node: NodeObject, own: ClassObject | None) -> Scope:
         if own is None:
             return self._sets.scope((), {})
         return self._sets.scope(own.sees, self._steering.shown(self._sets.of(node.class_id)))
@@ -295,6 +297,8 @@ class View:
         return found
 
     def _changed_profiles(self, version: int, scope: Scope) -> set[UserId]:
+        if self._newest_profile <= version:
+            return set()
         changed = {user for user, (since, _) in self._users.items() if since > version}
         return changed & self.users_of(scope) if changed else changed
 
