@@ -96,6 +96,23 @@ async def people(site: Site, count: int = USERS) -> list[str]:
     return keys
 
 
+async def rule(site: Site, rules: int) -> None:
+    """Set a policy of so many rules under which everybody sees everybody: one for all, the others between groups."""
+    groups = {f"group:g{number}": [f"user{number}"] for number in range(USERS)}
+    between = [
+        {
+            "action": "accept",
+            "src": [f"group:g{number % USERS}"],
+            "dst": [f"group:g{number * 7 % USERS}:{1_000 + number}", f"10.{number}.0.0/16:443"],
+        }
+        for number in range(rules - 1)
+    ]
+    everybody = {"action": "accept", "src": ["*"], "dst": ["*:22"]}
+    text = msgspec.json.encode({"groups": groups, "acls": [everybody, *between]}).decode()
+    async with operator(site.directory) as op:
+        await op.command("policy.set", {"text": text}, key=f"policy-of-{rules}-rules")
+
+
 def machines(count: int) -> list[Machine]:
     """Make the keys of so many clients."""
     return [
