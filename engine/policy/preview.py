@@ -129,13 +129,16 @@ class _Comparison:
             yield lost, _UNTOLD
 
     def _carriers(self, place: int, effects: frozenset[Any]) -> set[int]:
-        """Return the routers by which a route goes: the oldest of all, or of those that `via` names (§3.8)."""
+        """Return the router by which a route goes: the oldest, or the oldest of the first `via` that has one (§3.8)."""
         route = self._scene.routes[place]
         routers = [device for device in self._scene.devices if route in device.routes]
         if PLAIN in effects:
             return {min(device.id for device in routers)}
-        tagged = ([device.id for device in routers if set(via) & set(device.tags)] for via in effects)
-        return {min(ids) for ids in tagged if ids}
+        for _, via in sorted(effects):
+            tagged = [device.id for device in routers if set(via) & set(device.tags)]
+            if tagged:
+                return {min(tagged)}
+        return set()
 
 
 def _sight(before: frozenset[Any], after: frozenset[Any]) -> Change:

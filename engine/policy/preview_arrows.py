@@ -23,7 +23,7 @@ from engine.policy.preview_relation import Arrow
 from engine.policy.preview_scene import Scene
 
 PLAIN: Final = ()
-"""The effect of a rule without `via` on a route; that of one with `via` is its tags."""
+"""The effect of a rule without `via` on a route; that of one with `via` is its place among those and its tags."""
 SEES: Final = "sees"
 COMPANIONED: Final = frozenset({"tailscale.com/cap/drive", "tailscale.com/cap/relay"})
 """Capabilities that bring a rule in the opposite direction, which has the destinations as sources (§3.5)."""
@@ -115,12 +115,12 @@ class Arrows:
                 yield Arrow(members, own, SEES, is_self=True)
 
     def routes(self) -> Iterator[Arrow]:
-        """Yield who is told of a route; the effect is `PLAIN` or the tags of `via`."""
-        for rule in self._rules:
+        """Yield who is told of a route; the effect is `PLAIN`, or the place and the tags of `via`."""
+        for number, rule in enumerate(sorted(self._rules, key=lambda rule: not rule.via)):
             towards = self._routes(rule.destinations)
             sources = self._seen_sources(rule)
             if towards and sources and (rule.via or rule.has_traffic or COMPANIONED & set(rule.app)):
-                yield Arrow(sources, towards, rule.via or PLAIN)
+                yield Arrow(sources, towards, (number, rule.via) if rule.via else PLAIN)
             if rule.postures or not (rule.has_traffic or (rule.app and not rule.via)):
                 continue
             back, targets = self._routes(rule.sources), self._seen_targets(rule)

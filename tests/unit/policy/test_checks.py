@@ -8,8 +8,10 @@ import pytest
 
 from engine.policy.checks import failures, outcomes
 from engine.policy.document import Check, Document
+from engine.policy.faults import PolicyFault
 from engine.policy.reading import read
 from engine.policy.subjects import Device, Person
+from tests.kit.policy_vectors import vectors
 
 ALICE, BOB, CAROL = (
     Person(id=number, logins=(f"{name}@example.com", name, f"{name}@"), roles=roles)
@@ -334,10 +336,28 @@ def test_a_shell_at_ones_own_devices() -> None:
     assert of_ssh(shell(src="tag:db", dst=["tag:idle"], deny=["ubuntu"]), rule) == []
 
 
+def test_a_local_part_also_lets_in_at_ones_own_devices() -> None:
+    # a source that is no destination gets its own user's rules, as recorded
+    rule = {
+        "action": "accept",
+        "src": ["alice@example.com"],
+        "dst": ["tag:web"],
+        "users": ["localpart:*@example.com"],
+    }
+    whole = {"acls": [], **BASE, "ssh": [rule]}
+    entry = shell(dst=["alice@example.com"], accept=["alice"])
+    assert (
+        failures(read(json.dumps({**whole, "sshTests": [entry]}), domains=("example.com",)), PEOPLE, DEVICES)
+        == ()
+    )
+
+
 def test_a_posture_of_a_shell_is_what_the_entry_says() -> None:
     rule = {"dst": ["tag:web"], "srcPosture": ["posture:linux"]}
     assert of_ssh(shell(accept=["ubuntu"]), rule) != []
     assert of_ssh(shell(accept=["ubuntu"], srcPostureAttrs={"node:os": "linux"}), rule) == []
+    plain = {"dst": ["tag:web"]}
+    assert of_ssh(shell(accept=["ubuntu"]), plain, defaultSrcPosture=["posture:linux"]) == []
 
 
 @pytest.mark.parametrize(
@@ -365,3 +385,39 @@ def test_a_shells_entry_that_is_not_well_made_fails(entry: dict[str, object]) ->
     )
     (failed,) = failures(bare, PEOPLE, DEVICES)
     assert (failed.section, failed.line) == ("sshTests", 3)
+
+
+# Every recorded policy
+
+
+def test_tests_hold_in_every_recorded_policy_that_was_accepted_and_fail_where_it_was_refused_for_them() -> (
+    None
+):
+    for name, vector in vectors().items():
+        accepted = vector["expect"]["accept"]
+        try:
+            found = read(json.dumps(vector["policy"]), domains=vector["tailnet"]["domains"])
+        except PolicyFault:
+            assert not accepted, name
+            continue
+        assert (failures(found, *_tailnet(vector)) == ()) is accepted, name
+
+
+def _tailnet(vector: dict[str, Any]) -> tuple[list[Person], list[Device]]:
+    people = [
+        Person(id=user["id"], logins=(user["email"], user["name"]), roles=tuple(user["roles"]))
+        for user in vector["users"]
+    ]
+    ids = {user["name"]: user["id"] for user in vector["users"]}
+    devices = [
+        Device(
+            id=node["id"],
+            user=ids.get(node["user"]),
+            tags=tuple(node["tags"]),
+            ipv4=node["ipv4"],
+            ipv6=node["ipv6"],
+            routes=tuple(route for route in node["approved_routes"] if not route.endswith("/0")),
+        )
+        for node in vector["nodes"]
+    ]
+    return people, devices

@@ -231,7 +231,7 @@ def meant(row: Row, text: str) -> Iterator[Any]:
             yield text
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_a_preview_is_what_brute_force_finds(data: st.DataObject) -> None:
     world, before = data.draw(scenes())
