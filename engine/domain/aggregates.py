@@ -166,3 +166,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether clients whose person has not said otherwise update themselves."""
     wireguard_mode: str = "bypass"
     """Whether the policy rules over WireGuard-only peers too: `bypass` or `enforce`."""
+
+    @property
+    def is_enforced(self) -> bool:
+        """Whether the policy rules over WireGuard-only peers too."""
+        return self.wireguard_mode == "enforce"

@@ -11,6 +11,7 @@ from typing import Final
 from engine.domain.aggregates import Node, Peer
 from engine.domain.commands import AddConnection, RemoveConnection, UpdateConnection
 from engine.domain.decision import Decision, Given
+from engine.domain.document import standing_of
 from engine.domain.errors import Conflict, Invalid, NotFound
 from engine.domain.events import ConnectionAdded, ConnectionRemoved, ConnectionUpdated
 from engine.domain.keys import wireguard_base64
@@ -18,6 +19,7 @@ from engine.domain.masquerade import Masquerade, parse_masquerade
 from engine.domain.refs import node_of, peer_of
 from engine.domain.state import DEFAULT_ROUTES, Tailnet
 from engine.domain.values import NEVER, Millis, NodeId, PeerId
+from engine.policy.permit import permitted
 
 JAIL_CAPVER: Final = 94
 """Clients keep a jailed peer from calling them from here on (tailscale tailcfg: capability version 94)."""
@@ -50,7 +52,9 @@ def add_connection(tailnet: Tailnet, command: AddConnection, given: Given) -> De
     _refuse_old_client(node)
     _refuse_overlap(tailnet, node, peer)
     event = ConnectionAdded(node=node.id, peer=peer.id, ipv4_masq=masquerade.ipv4, ipv6_masq=masquerade.ipv6)
-    return _decision(node, peer, masquerade, [*warnings, *_doubts(node, given.now)], event)
+    return _decision(
+        node, peer, masquerade, [*warnings, *_doubts(node, given.now), *_cuts(tailnet, node, peer)], event
+    )
 
 
 def update_connection(tailnet: Tailnet, command: UpdateConnection) -> Decision:
@@ -169,6 +173,27 @@ def _doubts(node: Node, now: Millis) -> list[str]:
     return []
 
 
+def _cuts(tailnet: Tailnet, node: Node, peer: Peer) -> list[str]:
+    """Say what the policy leaves of the connection, where it rules over WireGuard-only peers."""
+    if not tailnet.settings.is_enforced:
+        return []
+    permit = standing_of(tailnet, node).permit
+    left = permitted(peer.allowed_ips, (peer.ipv4, peer.ipv6), peer.extra.tags, permit)
+    if left is None:
+        what = f"the policy lets node {_named(node)} send nothing to {_named(peer)}: it does not see it"
+        return [f"connection.not_permitted: {what}"]
+    told = []
+    if set(left) != set(peer.allowed_ips):
+        told.append(
+            f"connection.cut: the policy leaves {_listed(*left) or 'its own addresses'} of its allowed IPs"
+        )
+    if permit.has_ports:
+        told.append(
+            "connection.ports: the policy names ports; nothing on a client enforces them towards such a peer"
+        )
+    return told
+
+
 def _not_found(node: Node, peer: Peer, hint: str) -> NotFound:
     return NotFound(
         "connection.not_found", f"node {_named(node)} is not connected to {_named(peer)}", hint=hint
@@ -179,8 +204,8 @@ def _named(thing: Node | Peer) -> str:
     return f"{thing.id}({thing.name})"
 
 
-def _listed(ipv4: str, ipv6: str) -> str:
-    return " and ".join(address for address in (ipv4, ipv6) if address)
+def _listed(*texts: str) -> str:
+    return " and ".join(text for text in texts if text)
 
 
 def _command_line(verb: str, node: NodeId, peer: PeerId, masquerade: Masquerade | None = None) -> str:

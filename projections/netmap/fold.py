@@ -53,7 +53,7 @@ from engine.domain.events import (
 from engine.domain.values import NodeId, PeerId, UserId
 from engine.ports import Recorded
 from projections.netmap.classes import identity_of, move, restand
-from projections.netmap.extras import is_enforced, put_all_extras, put_extras
+from projections.netmap.extras import put_all_extras, put_extras
 from projections.netmap.objects import node_object, peer_object
 from projections.netmap.policy import take_effect
 from projections.netmap.routes import reroute
@@ -143,7 +143,7 @@ def _put_policy(state: NetmapState) -> list[Change | None]:
 
 
 def _put_enforced(state: NetmapState) -> list[Change | None]:
-    return put_all_extras(state) if is_enforced(state) else []
+    return put_all_extras(state) if state.tailnet.settings.is_enforced else []
 
 
 def _put_node(state: NetmapState, number: NodeId) -> list[Change | None]:
@@ -156,7 +156,7 @@ def _put_node(state: NetmapState, number: NodeId) -> list[Change | None]:
     left = "" if held is None else held.class_id
     changes += move(state, left, identity)
     changes += reroute(state, held, state.node(number))
-    if identity is not None and identity.id != left and is_enforced(state):
+    if identity is not None and identity.id != left and state.tailnet.settings.is_enforced:
         changes.append(put_extras(state, number))
     return changes
 

@@ -11,26 +11,22 @@ from collections.abc import Iterable
 from typing import Final
 
 from engine.contracts.netmap import Change, EntryObject, ProgramObject, SshRuleObject
+from engine.domain.document import document_of
 from engine.domain.values import NodeId
-from engine.domain.whom import domains_of
 from engine.policy.compiled import Policy
-from engine.policy.document import EMPTY, Document
 from engine.policy.edit import Edit
-from engine.policy.faults import PolicyFault
 from engine.policy.ranges import Span, overlap, span_of
-from engine.policy.reading import read
 from projections.netmap.classes import identity_of, move, put_sets, stand, vanish
 from projections.netmap.objects import node_object
 from projections.netmap.routes import put_routes
 from projections.netmap.state import NetmapState
 
-NOTHING: Final = Document(acls=())
 _LAST_IPV4: Final = 2**32
 
 
 def take_effect(state: NetmapState) -> list[Change | None]:
     """Compile the tailnet's policy, and return what changes of its entries, of classes, sets, nodes and routes."""
-    before, state.policy = state.policy, Policy(_document(state), state.epoch)
+    before, state.policy = state.policy, Policy(document_of(state.tailnet), state.epoch)
     edit = state.policy.since(before)
     changes = _put_program(state, before)
     if edit is None:
@@ -38,16 +34,6 @@ def take_effect(state: NetmapState) -> list[Change | None]:
         return changes + put_routes(state, state.routers)
     changes += _look_at(state, before, edit)
     return changes + put_routes(state, [p for p in state.routers if edit.concerns(span_of(p))])
-
-
-def _document(state: NetmapState) -> Document:
-    policy = state.tailnet.policy
-    if policy is None:
-        return EMPTY
-    try:
-        return read(policy.text, domains=domains_of(state.tailnet))
-    except PolicyFault:
-        return NOTHING
 
 
 def _put_program(state: NetmapState, before: Policy) -> list[Change | None]:

@@ -1,5 +1,7 @@
 """Connections: who may have which, and under which masquerade address."""
 
+import json
+
 import pytest
 
 from engine.domain.commands import (
@@ -9,6 +11,8 @@ from engine.domain.commands import (
     RemoveConnection,
     RemovePeer,
     SetNodeExpiry,
+    SetPolicy,
+    SetWireGuardMode,
     UpdateConnection,
 )
 from engine.domain.events import ConnectionAdded
@@ -271,3 +275,22 @@ def test_a_node_whose_key_ends_soon_is_a_warning(scene: Scene) -> None:
     assert "connection.key_expires" in codes(scene.connect(1, "exit", "10.64.0.100").warnings)
     scene.when(ExpireNode(node=2))
     assert "connection.node_expired" in codes(scene.connect(2, "exit", "10.64.0.101").warnings)
+
+
+@pytest.mark.parametrize(
+    ("grant", "told"),
+    [
+        ({"dst": ["autogroup:internet"], "ip": ["*"]}, []),
+        ({"dst": ["autogroup:internet"], "ip": ["tcp:443"]}, ["connection.ports"]),
+        ({"dst": ["100.96.0.0/14"], "ip": ["*"]}, ["connection.cut"]),
+        ({"dst": ["*"], "ip": ["*"]}, ["connection.not_permitted"]),
+    ],
+)
+def test_where_the_policy_rules_over_such_peers_an_answer_says_what_it_leaves(
+    scene: Scene, grant: dict[str, object], told: list[str]
+) -> None:
+    scene.when(SetPolicy(text=json.dumps({"grants": [{"src": ["anna@"], **grant}]})))
+    before = scene.connect(1, "exit", "10.64.0.100", "fd00::1")
+    assert codes(before.warnings) == []
+    scene.when(SetWireGuardMode(mode="enforce"))
+    assert codes(scene.connect(2, "exit", "10.64.0.101", "fd00::2").warnings) == told
