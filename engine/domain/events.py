@@ -6,7 +6,7 @@ Rule 3: an event carries what happened; position, time, actor and cause live in 
 Rule 4: `stream_of` names the aggregate that an event belongs to.
 """
 
-from typing import Final, assert_never
+from typing import Final, assert_never, get_args
 
 import msgspec
 
@@ -344,39 +344,8 @@ Event = (
     | CommandHandled
 )
 
-EVENTS: Final[tuple[type[Event], ...]] = (
-    LogStarted,
-    BaseDomainSet,
-    PoolsSet,
-    DerpMapSet,
-    DomainsSet,
-    WireGuardModeSet,
-    AutoUpdatesSet,
-    PolicySet,
-    UserCreated,
-    UserRoleSet,
-    AuthKeyCreated,
-    AuthKeyUsed,
-    AuthKeyExpired,
-    NodeRegistered,
-    NodeReregistered,
-    NodeExpired,
-    NodeExpirySet,
-    NodeRenamed,
-    NodeTagged,
-    NodeRoutesAdvertised,
-    NodeRoutesApproved,
-    NodeDeleted,
-    PeerRegistered,
-    PeerRemoved,
-    PeerDisabled,
-    PeerExpired,
-    PeerEnabled,
-    ConnectionAdded,
-    ConnectionUpdated,
-    ConnectionRemoved,
-    CommandHandled,
-)
+EVENTS: Final[tuple[type[Event], ...]] = get_args(Event)
+"""Every type of the union, in its order."""
 
 
 def tag_of(event: Event) -> str:

@@ -40,8 +40,14 @@ def test_pending_logins_are_not_decided_here() -> None:
         decide(Tailnet(), ApproveLogin(login=LoginId("x"), user=1), Scene().given())
 
 
-def test_the_union_of_events_is_the_table_of_events() -> None:
-    assert set(get_args(Event)) == set(EVENTS)
+def test_every_event_has_a_tag_of_its_own() -> None:
+    tags = [tag_of_type(kind) for kind in EVENTS]
+    assert len(set(tags)) == len(tags) == len(get_args(Event))
+    assert all(tag == f"{kind.__name__}.v1" for kind, tag in zip(EVENTS, tags, strict=True))
+
+
+def tag_of_type(kind: type) -> str:
+    return str(kind.__struct_config__.tag)  # type: ignore[attr-defined]
 
 
 def test_the_same_state_command_and_given_make_the_same_decision() -> None:
