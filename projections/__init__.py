@@ -9,6 +9,7 @@
 - `live.py`: the present state of a process, and whoever waits for it to move
 - `past.py`: earlier states, by reading the log again
 - `events.py`: pages of events, and receipts of commands, from the log
+- `policies.py`: a policy's text and versions, its faults and tests, and what another text would change
 - `queries.py`: the service `netmap-queries`
 - `runner.py`: the role: tail, fold, tell, answer
 - `__main__.py`: one process of the role

@@ -12,6 +12,7 @@ from engine.domain.events import NodeDeleted
 from engine.domain.values import Position
 from engine.ports import Clock, EventReader, Fault, Recorded
 from projections.inventory.receipts import Receipts
+from projections.inventory.versions import Versions
 from projections.netmap.deltas import Step
 from projections.netmap.fold import fold
 from projections.netmap.state import NetmapState
@@ -34,6 +35,7 @@ class Live:
         self.clock: Final = clock
         self.state: Final = NetmapState()
         self.receipts: Final = Receipts()
+        self.policies: Final = Versions()
         self.soft: Final = SoftCache(clock.monotonic)
         self.wake: Final = asyncio.Event()
         """Set by whoever thinks that the log has grown."""
@@ -46,6 +48,7 @@ class Live:
             changes = fold(self.state, record)
             steps.append(Step(self.state.epoch, self.state.position, changes))
             self.receipts.add(record)
+            self.policies.add(record, self.state.policy.document)
             if isinstance(record.event, NodeDeleted):
                 self.soft.forget(record.event.node)
         if steps:

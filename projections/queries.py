@@ -26,6 +26,7 @@ from projections.netmap.state import NetmapState
 from projections.netmap.view import view
 from projections.pages import MAX_ROWS, SIDE_OCTETS, page
 from projections.past import Past
+from projections.policies import Policies
 from projections.snapshots import Snapshots
 
 VERSION: Final = "0.1.0"
@@ -46,6 +47,7 @@ class Queries:
         self._past = Past(live)
         self._snapshots = Snapshots(lambda: live.state, live.clock.monotonic)
         self._events = Events(live)
+        policies = Policies(live, self._state)
         self._handlers: dict[tuple[str, str], Handler] = {
             ("head", "get"): self._head,
             ("snapshot", "get"): self._snapshot,
@@ -59,6 +61,12 @@ class Queries:
             ("event", "list"): self._events.listed,
             ("command", "get"): self._events.command,
             ("settings", "get"): self._settings,
+            ("policy", "get"): policies.get,
+            ("policy", "log"): policies.log,
+            ("policy", "diff"): policies.diff,
+            ("policy", "check"): policies.check,
+            ("policy", "test"): policies.test,
+            ("policy", "preview"): policies.preview,
         }
 
     def endpoints(self, tailnet: TailnetName) -> list[Endpoint]:

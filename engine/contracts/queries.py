@@ -5,7 +5,7 @@ Rule 2: `minPosition` waits until the replica is there (read your writes), or fa
 Rule 3: `at` is a position, an RFC 3339 time, `-2h`, or absent for now.
 """
 
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -22,6 +22,12 @@ QUERIES: Final[tuple[tuple[str, str], ...]] = (
     ("event", "list"),
     ("command", "get"),
     ("settings", "get"),
+    ("policy", "get"),
+    ("policy", "log"),
+    ("policy", "diff"),
+    ("policy", "check"),
+    ("policy", "test"),
+    ("policy", "preview"),
 )
 BEHIND_SECONDS: Final = 2.0
 """How long a replica waits for `minPosition` before it says that it is behind."""
@@ -43,6 +49,12 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_un
     """Which chunk of a snapshot; the reply to chunk 0 says how many there are."""
     snapshot: str = ""
     """The snapshot's id, for chunks after the first."""
+    policy: Annotated[str, msgspec.Meta(max_length=512 * 1024)] | None = None
+    """A policy's text that is asked about; absent: the policy in force."""
+    from_: int | str | None = msgspec.field(default=None, name="from")
+    """The older of two versions, by its position or its digest."""
+    to: int | str | None = None
+    """The newer of two versions."""
 
 
 class HeadReply(msgspec.Struct, frozen=True, kw_only=True):

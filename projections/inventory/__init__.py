@@ -4,4 +4,5 @@
 - `lists.py`: the tailnet's tables as rows, by id
 - `legacy.py`: two lists with the names that a tool of the older fork reads
 - `receipts.py`: which command was recorded where
+- `versions.py`: every version of the policy that the log has
 """
