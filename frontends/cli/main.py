@@ -34,6 +34,7 @@ main = Nouns(
         "events": f"{_HERE}.events:events",
         "derp": f"{_HERE}.derp:derp",
         "settings": f"{_HERE}.settings:settings",
+        "policy": f"{_HERE}.policy:policy",
         "health": f"{_HERE}.health:health",
         "version": f"{_HERE}.version:version",
         "completion": f"{_HERE}.completion:completion",
