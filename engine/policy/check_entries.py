@@ -5,7 +5,6 @@ Rule 2: names are those of the policy and of the tailnet: a tag that nobody owns
         is a mistake. A user, tag or group without a device is none.
 """
 
-import ipaddress
 import re
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
@@ -13,6 +12,8 @@ from typing import Final, NamedTuple
 from engine.policy.document import Check, Document, Kind, Selector
 from engine.policy.matching import domains_of
 from engine.policy.postures import Value
+from engine.policy.read_addresses import selector_of, span_in
+from engine.policy.read_selectors import AUTOGROUPS
 from engine.policy.subjects import Person
 
 PROTOCOLS: Final[Mapping[str, frozenset[int]]] = {
@@ -25,18 +26,7 @@ PROTOCOLS: Final[Mapping[str, frozenset[int]]] = {
     "132": frozenset({132}),
 }
 """What a test's `proto` may be; without it any of what a rule without a protocol allows."""
-_AUTOGROUPS: Final = {
-    "*": Selector(kind=Kind.ANY),
-    "autogroup:danger-all": Selector(kind=Kind.DANGER_ALL),
-    "autogroup:member": Selector(kind=Kind.MEMBER),
-    "autogroup:tagged": Selector(kind=Kind.TAGGED),
-    "autogroup:self": Selector(kind=Kind.SELF),
-    "autogroup:internet": Selector(kind=Kind.INTERNET),
-    **{
-        f"autogroup:{role}": Selector(kind=Kind.ROLE, value=role)
-        for role in ("owner", "admin", "it-admin", "network-admin", "billing-admin", "auditor")
-    },
-}
+_KNOWN: Final = {"*": Selector(kind=Kind.ANY), **AUTOGROUPS}
 _PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
 _LAST_PORT: Final = 65_535
 
@@ -165,7 +155,7 @@ class Names:
         return selector
 
     def _selector(self, text: str) -> Selector:
-        known = _AUTOGROUPS.get(text)
+        known = _KNOWN.get(text)
         if known is not None:
             return known
         if text.startswith("group:"):
@@ -177,8 +167,8 @@ class Names:
             if domain not in self._domains:
                 raise Malformed(f"nobody has a login of the domain {domain!r}")
             return Selector(kind=Kind.DOMAIN, value=domain)
-        if text in self._document.hosts:
-            return self._document.hosts[text]
+        if text.removeprefix("host:") in self._document.hosts:
+            return self._document.hosts[text.removeprefix("host:")]
         if "@" in text:
             if text.lower() not in self._logins:
                 raise Malformed(f"there is no user {text!r}")
@@ -196,13 +186,10 @@ def _is_range(text: str, selector: Selector) -> bool:
 
 
 def _range(text: str) -> Selector:
-    try:
-        network = ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        raise Malformed(f"{text!r} is no user, group, tag, host or address") from None
-    first, last = int(network.network_address), int(network.broadcast_address)
-    value = str(network.network_address if first == last else network)
-    return Selector(kind=Kind.RANGE, value=value, first=first, last=last, version=network.version)
+    found = span_in(text)
+    if found is None:
+        raise Malformed(f"{text!r} is no user, group, tag, host or address")
+    return selector_of(found[0])
 
 
 def _texts(entry: Mapping[str, object], word: str) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ DEVICES = (
 BASE: dict[str, Any] = {
     "groups": {"group:eng": ["alice@example.com", "bob@example.com"], "group:none": []},
     "tagOwners": {"tag:web": [], "tag:db": [], "tag:router": [], "tag:idle": []},
-    "hosts": {"printer": "10.1.2.3", "site": "10.1.0.0/16"},
+    "hosts": {"printer": "10.1.2.3", "site": "10.1.0.0/16", "server": "100.64.0.4"},
     "postures": {"posture:linux": ["node:os == 'linux'"]},
 }
 ACL = {"action": "accept"}
@@ -101,6 +101,7 @@ def test_only_those_who_are_concerned_are_named() -> None:
         ("carol@example.com", "tag:web:80", False),
         ("group:eng", "tag:web:443", True),
         ("autogroup:owner", "tag:web:443", True),
+        ("alice@example.com", "host:server:80", True),
         ("autogroup:member", "100.64.0.4:80", True),
         ("100.64.0.3", "[fd7a:115c:a1e0::4]:80", True),
         ("fd7a:115c:a1e0::3", "fd7a:115c:a1e0::4:80", True),
