@@ -8,7 +8,7 @@ export PATH="$PATH:/usr/sbin:/sbin"
 readonly WANTED=(
     "wireguard-go wireguard-go" "wg wireguard-tools" "tcpdump tcpdump" "nft nftables"
     "iptables iptables" "ip6tables iptables" "ip iproute2" "ping iputils-ping" "curl curl"
-    "sysctl procps" "mount mount"
+    "sysctl procps" "mount mount" "ssh openssh-client"
 )
 
 say() { echo "install-lab: $*" >&2; }

@@ -21,6 +21,7 @@ TOOLS = (
     "curl",
     "sysctl",
     "mount",
+    "ssh",
 )
 
 
