@@ -1,30 +1,39 @@
 """What a node may hold, computed the slow way from the tailnet's objects alone: the oracle of the session tests.
 
-It knows nothing of views, journals or fragments: for each viewer it looks at everything, in wire names.
+It knows nothing of views, journals or fragments: for each viewer it looks at everything, in wire names. Whom a node sees and
+what leads where is `world.py`'s, packet filters are `entitled_filters.py`'s, SSH is `entitled_shells.py`'s.
 """
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from engine.contracts.netmap import (
-    ClassObject,
-    ClassSetObject,
+    ConnectionExtra,
     ExtrasObject,
-    NetmapObject,
     NodeObject,
     TailnetObject,
-    UserObject,
     WireGuardPeerObject,
 )
-from engine.contracts.soft import SoftFact
 from tests.kit.client_view import normal
+from tests.unit.control.entitled_filters import filters
+from tests.unit.control.entitled_shells import shells
+from tests.unit.control.world import World
 
 Json = dict[str, Any]
-Objects = Mapping[str, NetmapObject]
-Facts = Mapping[int, SoftFact]
+TAGGED: Final = 2_147_455_555
+WIREGUARD: Final = 2_147_455_556
+EVERYBODY: Final = (
+    "https://tailscale.com/cap/file-sharing",
+    "https://tailscale.com/cap/ssh",
+    "https://tailscale.com/cap/tailnet-lock",
+    "probe-udp-lifetime",
+    "ssh-behavior-v1",
+    "ssh-env-vars",
+    "store-appc-routes",
+)
+"""The base set of the policy vectors' README."""
 
 
 class Entitlement(msgspec.Struct):
@@ -33,41 +42,30 @@ class Entitlement(msgspec.Struct):
     node: Json
     peers: dict[int, Json]
     rules: list[Json]
+    ssh: Json
     profiles: dict[int, Json]
     dns: Json
     derp: Json
     domain: str
 
 
-def entitlement(objects: Objects, facts: Facts, viewer: int, capver: int) -> Entitlement | None:
+def entitlement(world: World, viewer: int, capver: int) -> Entitlement | None:
     """Return what the viewer may hold, or None if there is no such node."""
-    tailnet, me = objects.get("tailnet"), objects.get(f"node/{viewer}")
-    if not isinstance(tailnet, TailnetObject) or not isinstance(me, NodeObject):
+    tailnet, me = world.objects.get("tailnet"), world.node(viewer)
+    if not isinstance(tailnet, TailnetObject) or me is None:
         return None
-    base = tailnet.base_domain
-    nodes = [value for value in objects.values() if isinstance(value, NodeObject)]
-    own = objects.get(f"class/{me.class_id}")
-    alone = me.expired or not isinstance(own, ClassObject)
-    seen = [] if alone else [n for n in nodes if n.id != me.id and _sets(objects, n) & set(own.sees)]  # type: ignore[union-attr]
-    peers: dict[int, Json] = {
-        n.id: normal(_peer(n, _sets(objects, n), facts.get(n.id), base), capver) for n in seen
-    }
-    extras = objects.get(f"extras/{viewer}")
-    if isinstance(extras, ExtrasObject) and not me.expired:
-        for connection in extras.connections:
-            peer = objects.get(f"peer/{connection.peer}")
-            if isinstance(peer, WireGuardPeerObject):
-                masks = (connection.ipv4_masq, connection.ipv6_masq if capver >= 104 else "")
-                peers[peer.id] = normal(_external(peer, masks, base, capver), capver)
-    rules = [] if alone else [_rule(rule, me, objects, capver) for rule in own.rules]  # type: ignore[union-attr]
-    users = {_user(n) for n in [me, *seen]}
-    profiles = {n: p for n in users if (p := _profile(objects, n)) is not None}
-    if any(n > 100_000_000 for n in peers):
-        profiles[2147455556] = _named(2147455556, "wireguard-peers", "WireGuard peers")
+    base, seen = tailnet.base_domain, world.seen_by(me)
+    externals = [] if world.class_of(me) is None else _connected(world, me)
+    peers: dict[int, Json] = {n.id: normal(_peer(world, n, me, base), capver) for n in seen}
+    peers |= {peer.id: normal(_external(peer, by, base, capver), capver) for peer, by in externals}
+    profiles = {n: p for n in {_user(n) for n in [me, *seen]} if (p := _profile(world, n)) is not None}
+    if externals:
+        profiles[WIREGUARD] = _named(WIREGUARD, "wireguard-peers", "WireGuard peers")
     return Entitlement(
-        node=normal(_self(me, base), capver),
+        node=normal(_self(world, me, tailnet), capver),
         peers=peers,
-        rules=rules,
+        rules=filters(world, me, capver, is_confined=bool(externals)),
+        ssh={"rules": shells(world, me)},
         profiles=profiles,
         dns={"Proxied": True, "Domains": [base], "Routes": {base: []}},
         derp=msgspec.json.decode(tailnet.derp_map),
@@ -75,23 +73,22 @@ def entitlement(objects: Objects, facts: Facts, viewer: int, capver: int) -> Ent
     )
 
 
-def _sets(objects: Objects, node: NodeObject) -> set[str]:
-    """The sets that a node's class is in."""
-    sets = [value for value in objects.values() if isinstance(value, ClassSetObject)]
-    return {value.id for value in sets if node.class_id in value.classes}
+def _connected(world: World, me: NodeObject) -> list[tuple[WireGuardPeerObject, ConnectionExtra]]:
+    extras = world.objects.get(f"extras/{me.id}")
+    connections = extras.connections if isinstance(extras, ExtrasObject) else ()
+    found = [(world.objects.get(f"peer/{connection.peer}"), connection) for connection in connections]
+    return [(peer, connection) for peer, connection in found if isinstance(peer, WireGuardPeerObject)]
 
 
 def _user(node: NodeObject) -> int:
-    return 2147455555 if node.tags else node.user
+    return TAGGED if node.tags else node.user
 
 
-def _profile(objects: Objects, user: int) -> Json | None:
-    if user == 2147455555:
+def _profile(world: World, user: int) -> Json | None:
+    if user == TAGGED:
         return _named(user, "tagged-devices", "Tagged Devices")
-    value = objects.get(f"user/{user}")
-    if not isinstance(value, UserObject):
-        return None
-    return _named(user, value.name, value.display_name or value.name)
+    value = world.user(user)
+    return None if value is None else _named(user, value.name, value.display_name or value.name)
 
 
 def _named(number: int, login: str, name: str) -> Json:
@@ -104,8 +101,7 @@ def _time(millis: int) -> str:
     return f"{text}.{millis % 1000:03}Z" if millis % 1000 else f"{text}Z"
 
 
-def _common(node: NodeObject, base: str) -> Json:
-    addresses = [f"{node.ipv4}/32", f"{node.ipv6}/128"]
+def _common(world: World, node: NodeObject, base: str) -> Json:
     expiry = node.expiry or (node.created if node.expired else 0)
     return {
         "ID": node.id,
@@ -113,8 +109,7 @@ def _common(node: NodeObject, base: str) -> Json:
         "Name": f"{node.name}.{base}.",
         "User": _user(node),
         "Key": node.node_key,
-        "Addresses": addresses,
-        "AllowedIPs": addresses,
+        "Addresses": _wholes(world.shown(node)),
         "Created": _time(node.created),
         "KeyExpiry": _time(expiry) if expiry else None,
         "Expired": node.expired,
@@ -123,23 +118,29 @@ def _common(node: NodeObject, base: str) -> Json:
     }
 
 
-def _self(node: NodeObject, base: str) -> Json:
+def _wholes(addresses: list[str]) -> list[str]:
+    return [f"{address}/{128 if ':' in address else 32}" for address in addresses]
+
+
+def _self(world: World, node: NodeObject, tailnet: TailnetObject) -> Json:
+    own = world.class_of(node)
+    routes = [] if node.expired else [*node.routes, *node.exit_routes]
+    more = dict.fromkeys(own.capabilities if own is not None else ())
+    addresses = _wholes([node.ipv4, node.ipv6] if own is None else world.shown(node))
     return {
-        **_common(node, base),
+        **_common(world, node, tailnet.base_domain),
+        "Addresses": addresses,
+        "AllowedIPs": addresses + routes,
+        "PrimaryRoutes": [] if node.expired else world.primaries(node),
         "Machine": node.machine_key,
         "Hostinfo": {"OS": node.os, "Hostname": node.hostname},
         "Cap": node.capver,
-        "CapMap": {
-            "https://tailscale.com/cap/file-sharing": None,
-            "https://tailscale.com/cap/ssh": None,
-            "https://tailscale.com/cap/is-admin": None,
-            "default-auto-update": [False],
-        },
+        "CapMap": {**dict.fromkeys(EVERYBODY), "default-auto-update": [tailnet.auto_updates], **more},
     }
 
 
-def _peer(node: NodeObject, sets: set[str], fact: SoftFact | None, base: str) -> Json:
-    online = fact is not None and fact.online
+def _peer(world: World, node: NodeObject, viewer: NodeObject, base: str) -> Json:
+    fact, online = world.facts.get(node.id), world.is_online(node.id)
     soft: Json = {}
     if fact is not None:
         soft = {
@@ -152,24 +153,29 @@ def _peer(node: NodeObject, sets: set[str], fact: SoftFact | None, base: str) ->
     host = {"OS": node.os, "Hostname": node.hostname}
     if fact is not None and bytes(fact.hostinfo) != b"{}":
         host = msgspec.json.decode(fact.hostinfo)
+    exits, routes = [] if node.expired else list(node.exit_routes), world.routes_on(node, viewer)
+    carried = {f"netmap.internal/set/{name}": None for name in world.carried_by(node)}
     return {
-        **_common(node, base),
+        **_common(world, node, base),
         **soft,
+        "AllowedIPs": _wholes(world.shown(node)) + exits + routes,
+        "PrimaryRoutes": routes,
         "Hostinfo": host,
         "Online": online,
         "Cap": (fact.capver if fact else 0) or node.capver,
-        "CapMap": {} if node.expired else {f"netmap.internal/set/{name}": None for name in sets},
+        "CapMap": carried | ({"suggest-exit-node": None} if exits else {}),
     }
 
 
-def _external(peer: WireGuardPeerObject, masks: tuple[str, str], base: str, capver: int) -> Json:
-    own = [f"{peer.ipv4}/32", f"{peer.ipv6}/128"]
-    routes = [p for p in peer.allowed_ips if capver >= 104 or ":" not in p or p == "::/0"]
+def _external(peer: WireGuardPeerObject, connection: ConnectionExtra, base: str, capver: int) -> Json:
+    own = _wholes([peer.ipv4, peer.ipv6])
+    allowed = peer.allowed_ips if connection.allowed_ips is None else connection.allowed_ips
+    routes = [p for p in allowed if capver >= 104 or ":" not in p or p == "::/0"]
     return {
         "ID": peer.id,
         "StableID": peer.stable_id,
         "Name": f"{peer.name}.{base}.",
-        "User": 2147455556,
+        "User": WIREGUARD,
         "Key": peer.public_key,
         "Addresses": own,
         "AllowedIPs": own + routes,
@@ -180,27 +186,8 @@ def _external(peer: WireGuardPeerObject, masks: tuple[str, str], base: str, capv
         "Online": True,
         "MachineAuthorized": True,
         "CapMap": {"suggest-exit-node": None} if peer.extra.suggest_exit_node else {},
-        "SelfNodeV4MasqAddrForThisPeer": masks[0],
-        "SelfNodeV6MasqAddrForThisPeer": masks[1],
+        "SelfNodeV4MasqAddrForThisPeer": connection.ipv4_masq,
+        "SelfNodeV6MasqAddrForThisPeer": connection.ipv6_masq if capver >= 104 else "",
         "IsWireGuardOnly": True,
         "IsJailed": True,
-    }
-
-
-def _rule(rule: Any, me: NodeObject, objects: Objects, capver: int) -> Json:
-    if capver >= 109:
-        sources = [f"cap:netmap.internal/set/{name}" for name in rule.source_sets]
-    else:
-        nodes = [value for value in objects.values() if isinstance(value, NodeObject)]
-        members = [n for n in nodes if not n.expired and _sets(objects, n) & set(rule.source_sets)]
-        sources = [a for n in sorted(members, key=lambda n: n.id) for a in (f"{n.ipv4}/32", f"{n.ipv6}/128")]
-    ports = [
-        {"IP": address, "Ports": {"First": first, "Last": last}}
-        for address in (me.ipv4, me.ipv6)
-        for first, last in rule.ports
-    ]
-    return {
-        "SrcIPs": sources,
-        "DstPorts": ports,
-        **({"IPProto": list(rule.protocols)} if rule.protocols else {}),
     }

@@ -36,7 +36,7 @@ MARK: Final = "cap:netmap.internal/set/"
 """Begins a source that is a set, for clients that know sources by capability."""
 
 
-def tailnet(base: str = "tail.example.com") -> TailnetObject:
+def tailnet(base: str = "tail.example.com", *, auto_updates: bool = False) -> TailnetObject:
     derp = msgspec.json.encode(
         {
             "Regions": {
@@ -49,7 +49,7 @@ def tailnet(base: str = "tail.example.com") -> TailnetObject:
             }
         }
     )
-    return TailnetObject(base_domain=base, derp_map=msgspec.Raw(derp))
+    return TailnetObject(base_domain=base, derp_map=msgspec.Raw(derp), auto_updates=auto_updates)
 
 
 def tags_of(class_id: str) -> tuple[str, ...]:

@@ -12,27 +12,30 @@ from engine.contracts.netmap import (
     ClassObject,
     ClassSetObject,
     ConnectionExtra,
-    Delta,
     ExtrasObject,
-    FilterRule,
     NetmapObject,
     NodeObject,
+    RouteObject,
     Snapshot,
-    TailnetObject,
+    SteeredRouters,
     UserObject,
-    WireGuardPeerObject,
     key_of,
 )
 from engine.contracts.soft import SoftFact
 from engine.domain.events import ExtraConfig
-from engine.domain.values import Epoch, Millis, NodeId, PeerId, Position, UserId
+from engine.domain.values import Millis, NodeId, PeerId, Position, UserId
+from engine.policy.policy import Reach, SshUse, Target
 from frontends.control.peerlist import PeerLists
 from frontends.control.replica import Replica
 from frontends.control.session import End, Session
 from frontends.control.view import View
 from frontends.wire.mapframe import Decoder, Encoder, join
 from tests.kit.client_view import ClientView
+from tests.unit.control import rulebook
+from tests.unit.control.entitled_filters import BY_NAME, said
 from tests.unit.control.entitlement import entitlement
+from tests.unit.control.objects import EPOCH, TIME, a_class, a_set, delta, external, node, program, tailnet
+from tests.unit.control.world import World
 
 NUMBERS = tuple(NodeId(number) for number in (1, 2, 3, 64, 65))
 NODES = st.sampled_from(NUMBERS)
@@ -41,63 +44,10 @@ CLASSES = st.sampled_from(NAMES)
 SETS = st.sampled_from(["all", "s1", "s2"])
 CAPVERS = (102, 104, 109, 142)
 PEERS = st.sampled_from([PeerId(100_000_001), PeerId(100_000_002)])
+ROUTERS = st.lists(NODES, min_size=1, max_size=3, unique=True)
+OFFERS = ((), (), ("10.1.0.0/16",), ("10.0.0.0/8", "fd00:1::/64"))
+EXITS = ((), (), ("0.0.0.0/0", "::/0"), ("0.0.0.0/0",))
 CANARY = "nodekey:" + "ca" * 32
-TIME = "2026-01-01T00:00:00Z"
-EPOCH = Epoch("e1")
-
-
-def tailnet(base: str = "tail.example.com") -> TailnetObject:
-    derp = msgspec.json.encode(
-        {
-            "Regions": {
-                "900": {
-                    "RegionID": 900,
-                    "RegionCode": "a",
-                    "RegionName": "A",
-                    "Nodes": [{"Name": "900a", "RegionID": 900, "HostName": "d"}],
-                }
-            }
-        }
-    )
-    return TailnetObject(base_domain=base, derp_map=msgspec.Raw(derp))
-
-
-def node(number: int, class_id: str, **fields: Any) -> NodeObject:
-    tags = tuple(class_id[2:].split("+")) if class_id.startswith("t:") else ()
-    fields.setdefault("node_key", f"nodekey:{number:064x}")
-    whole: dict[str, Any] = {
-        "id": number,
-        "stable_id": f"n{number}",
-        "name": fields.pop("name", f"host{number}"),
-        "user": 1 if tags else int(class_id[1:]),
-        "machine_key": f"mkey:{number:064x}",
-        "ipv4": f"100.64.0.{number}",
-        "ipv6": f"fd7a:115c:a1e0::{number:x}",
-        "class_id": class_id,
-        "created": 1_700_000_000_000,
-        "tags": tags,
-        "hostname": f"h{number}",
-        "os": "linux",
-        "capver": 142,
-        **fields,
-    }
-    return NodeObject(**whole)
-
-
-def external(number: int, **fields: Any) -> WireGuardPeerObject:
-    whole: dict[str, Any] = {
-        "id": number,
-        "stable_id": f"w{number}",
-        "name": fields.pop("name", f"exit{number % 1000}"),
-        "public_key": fields.pop("key", f"nodekey:{number:064x}"),
-        "allowed_ips": fields.pop("allowed_ips", ("0.0.0.0/0", "::/0", "10.9.0.0/16", "fd09::/64")),
-        "endpoints": fields.pop("endpoints", ("192.0.2.1:51820",)),
-        "ipv4": f"100.127.0.{number % 1000}",
-        "ipv6": f"fd7a:115c:a1e0:ffff::{number % 1000:x}",
-        "created": 1_700_000_000_000,
-        **fields,
-    }
-    return WireGuardPeerObject(**whole)
 
 
 class Client:
@@ -122,15 +72,19 @@ class Frames(RuleBasedStateMachine):
         self.view.journal._limit = 24
         self.lists = PeerLists(self.view, self.encoder.compress)
         self.clients: dict[tuple[int, int], Client] = {}
-        every = FilterRule(source_sets=("all",))
+        self.names = list(rulebook.ENTRIES)
+        """The entries of the policy, in order."""
         start: list[NetmapObject] = [
             tailnet(),
             external(100_000_999, key=CANARY, name="canary"),
             external(100_000_001),
             *(UserObject(id=UserId(number), name=f"user{number}") for number in (1, 2)),
-            ClassSetObject(id="all", classes=NAMES),
-            ClassSetObject(id="s1", classes=NAMES[:1]),
-            *(ClassObject(id=name, sees=("all",), rules=(every,)) for name in NAMES),
+            a_set("all", *NAMES),
+            a_set("s1", *NAMES[:1]),
+            *rulebook.ENTRIES.values(),
+            *rulebook.SHELLS.values(),
+            program(*rulebook.ENTRIES),
+            *(self.a_class(name, sees=("all",), rules=(rulebook.EVERYBODY,)) for name in NAMES),
             *(node(number, NAMES[number % 3]) for number in NUMBERS),
             *(
                 ExtrasObject(node=n, connections=(ConnectionExtra(peer=PeerId(100_000_001)),))
@@ -149,20 +103,21 @@ class Frames(RuleBasedStateMachine):
             # A node's id is never used again. Here there are few, so whoever holds the old one lets go of it first:
             # a client that saw both as one would keep a home DERP that the new one does not have.
             self.tell_everybody()
-        position = Position(self.replica.position + 1)
-        changes = [Change(key=key_of(value), at=position, value=value) for value in values]
-        changes += [Change(key=key, at=position, value=None) for key in gone]
-        for change in changes:
-            if change.value is None:
-                self.objects.pop(change.key, None)
+        change = delta(self.replica, values, gone)
+        for one in change.changes:
+            if one.value is None:
+                self.objects.pop(one.key, None)
             else:
-                self.objects[change.key] = change.value
-        delta = Delta(epoch=EPOCH, prev=self.replica.position, cur=position, changes=tuple(changes))
-        self.update(self.replica.receive(delta)[1])
+                self.objects[one.key] = one.value
+        self.update(self.replica.receive(change)[1])
 
-    @rule(number=NODES, name=CLASSES)
-    def join(self, number: NodeId, name: str) -> None:
-        self.put(node(number, name))
+    @staticmethod
+    def a_class(name: str, **fields: Any) -> ClassObject:
+        return a_class(name, local_names=rulebook.LOCAL_NAMES.get(name, ()), **fields)
+
+    @rule(number=NODES, name=CLASSES, routes=st.sampled_from(OFFERS), exits=st.sampled_from(EXITS))
+    def join(self, number: NodeId, name: str, routes: tuple[str, ...], exits: tuple[str, ...]) -> None:
+        self.put(node(number, name, routes=routes, exit_routes=exits))
 
     @rule(number=NODES, name=CLASSES, again=st.booleans())
     def rename_or_rotate(self, *, number: NodeId, name: str, again: bool) -> None:
@@ -177,14 +132,66 @@ class Frames(RuleBasedStateMachine):
     def delete(self, number: NodeId) -> None:
         self.put(gone=(f"node/{number}", f"extras/{number}"))
 
-    @rule(name=CLASSES, sees=st.sets(SETS), sources=st.sets(SETS), port=st.integers(1, 3))
-    def relate(self, name: str, sees: set[str], sources: set[str], port: int) -> None:
-        wanted = FilterRule(source_sets=tuple(sorted(sources)), ports=((port, port),), protocols=(6,))
-        self.put(ClassObject(id=name, sees=tuple(sorted(sees)), rules=(wanted,) if sources else ()))
+    @rule(
+        name=CLASSES,
+        sees=st.sets(SETS),
+        reached=rulebook.reaches,
+        able=rulebook.capabilities,
+        ssh=rulebook.shell_uses,
+    )
+    def relate(
+        self,
+        name: str,
+        sees: set[str],
+        reached: dict[str, tuple[Target, ...]],
+        able: tuple[str, ...],
+        ssh: tuple[SshUse, ...],
+    ) -> None:
+        rules = rulebook.ordered(self.names, reached)
+        self.put(self.a_class(name, sees=sorted(sees), rules=rules, capabilities=able, ssh=ssh))
 
-    @rule(name=SETS, classes=st.sets(CLASSES))
-    def gather(self, name: str, classes: set[str]) -> None:
-        self.put(ClassSetObject(id=name, classes=tuple(sorted(classes))))
+    @rule(names=rulebook.programs)
+    def write(self, names: list[str]) -> None:
+        """As another policy does: other entries, in another order; what classes had of the others is gone."""
+        gone = tuple(f"entry/{name}" for name in self.names if name not in names)
+        self.names = names
+        classes = [value for value in self.objects.values() if isinstance(value, ClassObject)]
+        kept = [msgspec.structs.replace(value, rules=self.in_order(value.rules)) for value in classes]
+        self.put(*(rulebook.ENTRIES[name] for name in names), program(*names), *kept, gone=gone)
+
+    def in_order(self, rules: tuple[Reach, ...]) -> tuple[Reach, ...]:
+        return tuple(reach for name in self.names for reach in rules if reach.entry == name)
+
+    @rule(name=SETS, classes=st.sets(CLASSES), is_source=st.booleans())
+    def gather(self, *, name: str, classes: set[str], is_source: bool) -> None:
+        held = {value for value in classes if f"class/{value}" in self.objects}
+        self.put(a_set(name, *held, is_source=is_source))
+
+    @rule(
+        prefix=st.sampled_from(rulebook.PREFIXES),
+        routers=ROUTERS,
+        sets=st.sets(SETS),
+        steered=st.lists(st.tuples(st.sets(SETS), ROUTERS), max_size=2),
+    )
+    def route(
+        self,
+        prefix: str,
+        routers: list[NodeId],
+        sets: set[str],
+        steered: list[tuple[set[str], list[NodeId]]],
+    ) -> None:
+        ways = tuple(
+            SteeredRouters(tuple(sorted(names)), tuple(sorted(set(others) & set(routers))))
+            for names, others in steered
+            if set(others) & set(routers)
+        )
+        self.put(
+            RouteObject(prefix=prefix, routers=tuple(sorted(routers)), sets=tuple(sorted(sets)), steered=ways)
+        )
+
+    @rule(prefix=st.sampled_from(rulebook.PREFIXES))
+    def unroute(self, prefix: str) -> None:
+        self.put(gone=(f"route/{prefix}",))
 
     @rule(name=SETS)
     def forget_set(self, name: str) -> None:
@@ -193,24 +200,29 @@ class Frames(RuleBasedStateMachine):
     @rule(number=NODES, name=CLASSES, sets=st.sets(SETS))
     def come_with_its_class(self, number: NodeId, name: str, sets: set[str]) -> None:
         """As the first node of a class does: the node, its class and the sets in one delta."""
-        own = [
-            msgspec.structs.replace(held, classes=tuple(sorted({*held.classes, name})))
-            for key in sorted(sets)
-            if isinstance(held := self.objects.get(f"set/{key}"), ClassSetObject)
+        self.put(node(number, name), self.a_class(name, sees=("all",)), *self.in_sets(name, sets))
+
+    def in_sets(self, name: str, wanted: set[str]) -> list[ClassSetObject]:
+        """Those sets that a class enters or leaves, as they are then."""
+        held = [value for value in self.objects.values() if isinstance(value, ClassSetObject)]
+        moved = [value for value in held if (name in value.classes) is not (value.id in wanted)]
+        return [
+            msgspec.structs.replace(value, classes=tuple(sorted({name} ^ set(value.classes))))
+            for value in moved
         ]
-        self.put(node(number, name), ClassObject(id=name, sees=("all",)), *own)
 
     @rule(name=CLASSES)
     def forget_class(self, name: str) -> None:
-        self.put(gone=(f"class/{name}",))
+        """As the last node of a class does when it goes; here the nodes stay, and stand alone."""
+        self.put(*self.in_sets(name, set()), gone=(f"class/{name}",))
 
     @rule(number=st.integers(1, 2), name=st.sampled_from(["ann", "bob"]))
     def name_user(self, number: int, name: str) -> None:
         self.put(UserObject(id=UserId(number), name=name))
 
-    @rule(base=st.sampled_from(["tail.example.com", "other.example.com"]))
-    def set_domain(self, base: str) -> None:
-        self.put(tailnet(base))
+    @rule(base=st.sampled_from(["tail.example.com", "other.example.com"]), auto_updates=st.booleans())
+    def set_tailnet(self, *, base: str, auto_updates: bool) -> None:
+        self.put(tailnet(base, auto_updates=auto_updates))
 
     @rule(
         number=PEERS,
@@ -227,13 +239,18 @@ class Frames(RuleBasedStateMachine):
     def remove_external(self, number: int) -> None:
         self.put(gone=(f"peer/{number}",))
 
-    @rule(number=NODES, peers=st.sets(PEERS), masq=st.sampled_from(["", "10.9.0.9"]))
-    def connect(self, number: NodeId, peers: set[PeerId], masq: str) -> None:
+    @rule(
+        number=NODES,
+        peers=st.sets(PEERS),
+        masq=st.sampled_from(["", "10.9.0.9"]),
+        left=st.sampled_from([None, (), ("10.9.0.0/16", "fd09::/64")]),
+    )
+    def connect(self, number: NodeId, peers: set[PeerId], masq: str, left: tuple[str, ...] | None) -> None:
         if not peers:
             self.put(gone=(f"extras/{number}",))
             return
         connections = tuple(
-            ConnectionExtra(peer=n, ipv4_masq=masq, ipv6_masq="fd09::9" if masq else "")
+            ConnectionExtra(peer=n, ipv4_masq=masq, ipv6_masq="fd09::9" if masq else "", allowed_ips=left)
             for n in sorted(peers)
         )
         self.put(ExtrasObject(node=number, connections=connections))
@@ -327,14 +344,18 @@ class Frames(RuleBasedStateMachine):
 
     def entitled(self, client: Client) -> Any:
         facts: dict[int, SoftFact] = {n: fact for n in NUMBERS if (fact := self.replica.fact(n)) is not None}
-        return entitlement(self.objects, facts, client.session.node, client.session.capver)
+        return entitlement(World(self.objects, facts), client.session.node, client.session.capver)
 
     def compare(self, client: Client) -> None:
         now, view = self.entitled(client), client.view
         assert now is not None
         assert view.peers == now.peers
         assert view.node == now.node
-        assert view.rules == now.rules
+        if client.session.capver >= BY_NAME:
+            assert said(view.rules) == said(now.rules)
+        else:
+            assert view.rules == now.rules
+        assert view.ssh == now.ssh
         assert (view.dns, view.derp, view.domain) == (now.dns, now.derp, now.domain)
         held = {n: view.profiles.get(n) for n in now.profiles}
         assert held == now.profiles
