@@ -2,7 +2,7 @@
 
 import click
 
-from frontends.cli import live, output, wgconfig
+from frontends.cli import live, output
 from frontends.cli.failure import Exit, Failure, Trouble
 from frontends.cli.groups import Nouns
 from frontends.cli.node import addresses, sure
@@ -10,11 +10,14 @@ from frontends.cli.operator import Operator, changing, reading
 from frontends.cli.options import only, subject
 from frontends.cli.output import Column, Row
 from frontends.cli.session import Session
-from frontends.cli.text import ago, note, pick, reference, short_key
+from frontends.cli.text import ago, pick, reference, short_key
 
 wg = Nouns(
     help="WireGuard-only peers: external endpoints without a Tailscale client.",
-    lazy={"register": "frontends.cli.wgonly:register"},
+    lazy={
+        "register": "frontends.cli.wgonly:register",
+        "export": "frontends.cli.wgexport:export",
+    },
     aliases={"ls": "list", "rm": "remove", "delete": "remove", "show": "get"},
 )
 _peer = subject("peer", "-i", "--peer", "--wg-peer-id", complete=live.peers)
@@ -107,44 +110,6 @@ def enable(operator: Operator, words: tuple[str, ...], peer_by_flag: str | None)
 
     (which,) = only(words, peer_by_flag)
     operator.done(operator.send(EnablePeer(peer=reference(which))), {})
-
-
-@wg.command("export")
-@_peer
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(wgconfig.STYLES),
-    default="wg-quick",
-    show_default=True,
-    help="`[Peer]` blocks for a file, or `wg set` lines.",
-)
-@click.option("--interface", default="wg0", show_default=True, help="The far side's, for `wg set`.")
-@reading
-def export(
-    operator: Operator, words: tuple[str, ...], peer_by_flag: str | None, style: str, interface: str
-) -> None:
-    """Write what the peer's own side needs: every connected node with its key and addresses."""
-    (which,) = only(words, peer_by_flag)
-    remotes = operator.talk(lambda tailnet: _remotes(tailnet, which))
-    if operator.form != "table":
-        output.emit(operator.form, [remote._asdict() for remote in remotes])
-        return
-    if not remotes:
-        note(f"no node is connected to {which}")
-        return
-    click.echo(wgconfig.render(remotes, style, interface))
-
-
-async def _remotes(tailnet: Session, which: str) -> list[wgconfig.Remote]:
-    """Return the connected nodes; those are at least as new as the connections, whichever replica answers."""
-    peer = await peer_of(tailnet, which)
-    connections = await tailnet.ask_all("connection", "list", "connections", peer=int(peer["id"]))
-    since = int(connections.get("position", 0))
-    nodes = await tailnet.ask_all("node", "list", "nodes", min_position=since)
-    by_id = {row["id"]: row for row in nodes["nodes"]}
-    mine = [row for row in connections["connections"] if row.get("peer") == peer["id"]]
-    return [wgconfig.remote_of(row, by_id[row["node"]]) for row in mine if row.get("node") in by_id]
 
 
 async def peer_of(tailnet: Session, which: str) -> Row:

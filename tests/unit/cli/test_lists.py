@@ -194,29 +194,6 @@ def test_a_peer_that_is_not_there_is_not_found() -> None:
     assert "netmap wg list" in result.stderr
 
 
-def test_an_export_has_a_block_for_each_connected_node() -> None:
-    result = stage().run("wg", "export", "--peer", "mullvad-exit")
-    assert result.stdout == (
-        "[Peer]\n"
-        "# node 7: laptop\n"
-        "PublicKey = q6urq6urq6urq6urq6urq6urq6urq6urq6urq6urq6s=\n"
-        "AllowedIPs = 10.64.0.100/32, fc00::64/128\n"
-    )
-
-
-def test_an_export_can_be_wg_set_lines() -> None:
-    result = stage().run("wg", "export", "--peer", "100000001", "--format", "wg-set", "--interface", "wg7")
-    assert result.stdout == (
-        "wg set wg7 peer q6urq6urq6urq6urq6urq6urq6urq6urq6urq6urq6s= allowed-ips 10.64.0.100/32,fc00::64/128\n"
-    )
-
-
-def test_an_export_reads_nodes_at_least_as_new_as_the_connections() -> None:
-    made = stage()
-    made.run("wg", "export", "mullvad-exit")
-    assert [body.get("minPosition") for _, body, _ in made.requests] == [None, None, 8]
-
-
 def test_a_netmap_shows_nodes_and_wireguard_only_peers() -> None:
     made = Stage()
     peer = {**PEERS[0], "ipv4MasqAddr": "10.64.0.100", "ipv6MasqAddr": ""}

@@ -1,0 +1,149 @@
+"""`netmap wg export`: what a WireGuard-only peer's own side needs to know, and whether it knows it.
+
+Rule 1: only public keys are written; a far side's private key is never asked for.
+Rule 2: `--check` answers with its exit status too: 0 the file is right, 1 it is not.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from frontends.cli import live, output
+from frontends.cli.failure import Exit, Failure, Trouble, usage
+from frontends.cli.farside import qr, rendering
+from frontends.cli.farside.checking import Difference, differences, entries_in
+from frontends.cli.farside.remotes import CHECKSUM, Remote, Side, checksum, entries_of, remote_of, side_of
+from frontends.cli.operator import Operator, reading
+from frontends.cli.options import only, subject
+from frontends.cli.output import Row
+from frontends.cli.session import Session
+from frontends.cli.text import clean, next_step, note, reference
+from frontends.cli.wg import peer_of
+
+_SIGNS: Final = {"added": "+", "removed": "-", "key": "~", "addresses": "~"}
+
+
+@click.command("export")
+@subject("peer", "-i", "--peer", "--wg-peer-id", complete=live.peers)
+@click.option("--node", metavar="NODE", shell_complete=live.nodes, help="Only this node's connection.")
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(rendering.STYLES),
+    default="wg-quick",
+    show_default=True,
+    help="What the far side reads; for opnsense and unifi, what to type; qr is of the wg-quick text.",
+)
+@click.option(
+    "--interface", default="wg0", show_default=True, help="The far side's, for wg-set and routeros."
+)
+@click.option(
+    "--svg", type=click.Path(dir_okay=False), metavar="FILE", help="Write the QR code there, as SVG."
+)
+@click.option(
+    "--check",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+    metavar="FILE",
+    help="Tell how the far side's file differs, in any of the formats.",
+)
+@reading
+def export(
+    operator: Operator,
+    words: tuple[str, ...],
+    *,
+    peer_by_flag: str | None,
+    node: str | None,
+    style: str,
+    interface: str,
+    svg: str | None,
+    check: str | None,
+) -> None:
+    """Write what the peer's own side needs: every connected node with its key and addresses."""
+    (which,) = only(words, peer_by_flag)
+    if svg and style != rendering.QR:
+        raise usage("--svg is for --format qr", f"netmap wg export {which} --format qr --svg {svg}")
+    peer, remotes = operator.talk(lambda tailnet: _remotes(tailnet, which, node))
+    if check is not None:
+        _check(operator, which, remotes, check)
+    elif operator.form != "table":
+        output.emit(operator.form, [remote._asdict() for remote in remotes])
+    elif not remotes:
+        note(f"no node is connected to {which}")
+    elif style == rendering.QR:
+        _code(remotes, side_of(peer, interface), svg)
+    else:
+        click.echo(rendering.render(remotes, style, side_of(peer, interface)))
+
+
+async def _remotes(tailnet: Session, which: str, node: str | None) -> tuple[Row, list[Remote]]:
+    """Return the peer and its nodes, which are at least as new as the connections, whichever replica answers."""
+    peer = await peer_of(tailnet, which)
+    connections = await tailnet.ask_all("connection", "list", "connections", peer=int(peer["id"]))
+    since = int(connections.get("position", 0))
+    nodes = await tailnet.ask_all("node", "list", "nodes", min_position=since)
+    by_id = {row["id"]: row for row in nodes["nodes"] if node is None or _is(row, node)}
+    mine = [row for row in connections["connections"] if row.get("peer") == peer["id"]]
+    remotes = [remote_of(row, by_id[row["node"]]) for row in mine if row.get("node") in by_id]
+    if node is not None and not remotes:
+        message = f"no node {node!r} is connected to {which}"
+        hint = f"netmap connection list --peer {which}"
+        raise Failure(Exit.NOT_FOUND, Trouble("connection.not_found", message, "node", hint))
+    return peer, sorted(remotes, key=lambda remote: remote.node)
+
+
+def _is(row: Row, node: str) -> bool:
+    wanted = reference(node)
+    return bool(row["id"] == wanted or row.get("name") == wanted)
+
+
+def _code(remotes: list[Remote], side: Side, svg: str | None) -> None:
+    text = rendering.render(remotes, "wg-quick", side)
+    try:
+        code = qr.svg(text) if svg else qr.terminal(text)
+    except ValueError as error:
+        hint = "one node at a time: --node NODE"
+        raise Failure(Exit.FAILED, Trouble("qr.too_long", str(error), hint=hint)) from None
+    if svg:
+        Path(svg).write_text(code, encoding="utf-8")
+        note(f"written to {svg}")
+    else:
+        click.echo(code)
+
+
+def _check(operator: Operator, which: str, remotes: list[Remote], file: str) -> None:
+    """Tell the differences; end with exit 1 if there are any."""
+    with click.open_file(file, encoding="utf-8", errors="replace") as opened:
+        text = opened.read()
+    found = differences(remotes, entries_in(text))
+    if operator.form != "table":
+        said = {"same": not found, "checksum": checksum(entries_of(remotes))}
+        output.emit(operator.form, {**said, "differences": [one._asdict() for one in found]})
+    else:
+        _tell(found, file, checksum(entries_of(remotes)))
+    if found:
+        if operator.form == "table":
+            next_step(f"netmap wg export {which}   # and give it to the far side")
+        raise click.exceptions.Exit(int(Exit.FAILED))
+
+
+def _tell(found: list[Difference], file: str, now: str) -> None:
+    if not found:
+        note(f"{clean(file)} is as it should be")
+    for one in found:
+        click.echo(f"{_SIGNS[one.what]} {_sentence(one)}")
+    if found:
+        click.echo(CHECKSUM + now)
+
+
+def _sentence(one: Difference) -> str:
+    who = f"node {one.node}: {one.name}"
+    match one.what:
+        case "added":
+            return f"added      {who}, {one.publicKey}, {', '.join(one.now)}"
+        case "removed":
+            return f"removed    {one.publicKey}, {', '.join(one.file)}: no node has it"
+        case "key":
+            return f"key        {who}: {one.file[0]} is now {one.now[0]}"
+        case _:
+            return f"addresses  {who}, {one.publicKey}: {', '.join(one.file) or 'none'}, now {', '.join(one.now)}"
