@@ -24,7 +24,7 @@ BY_NAME: Final = 109
 SEES_ITSELF: Final = True
 WITHIN_STAYS: Final = True
 """Two departures from 2 that are known: a viewer whose class sees itself keeps its own addresses and routes; by name, what
-`within` gives is not cut. `test_confine.py` says how it ought to be; whoever mends that turns these off."""
+`within` gives is not cut. `test_rules.py` says how it ought to be; whoever mends that turns these off."""
 TAILNET: Final = ["100.64.0.0-100.115.91.255", "100.115.94.0-100.127.255.255", "fd7a:115c:a1e0::/48"]
 INTERNET: Final = [
     "0.0.0.0-9.255.255.255",
