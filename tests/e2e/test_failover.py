@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 
 from engine.adapters.store.opening import open_reader
-from engine.domain.events import ConnectionAdded
+from engine.domain.events import ConnectionAdded, PolicySet
 from engine.domain.values import Millis, Position
 from engine.ports import Recorded
 from tests.kit.cluster import Cluster
@@ -127,7 +127,7 @@ class Scene:
         held, may = client.held or NOTHING, wanted[client.node_key] or NOTHING
         if held != may:
             yield f"{client.name} differs in {[*held.peers ^ may.peers, *held.wireguard ^ may.wireguard]}"
-        others = set(self.nodes.values()) - {self.nodes[client.node_key]}
+        others = set(self.nodes.values()) & {number for number, _, _ in may.peers}
         away = [number for number in others if not client.view.peers.get(number, {}).get("Online")]
         if away:
             yield f"{client.name} sees {away} offline"
@@ -166,6 +166,9 @@ class Scene:
         for client in self.clients:
             assert sum(sight.floor > 0 for sight in client.sights) > 1, f"{client.name} never came back"
             assert complaints(client.sights, course(records, self.nodes[client.node_key])), client.name
+        unruled = [record for record in await self.log() if not isinstance(record.event, PolicySet)]
+        for client in self.clients:
+            assert complaints(client.sights, course(unruled, self.nodes[client.node_key])), client.name
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ Rule 2: one change after the other, at `PACE_SECONDS`; the same seed makes the s
 
 import asyncio
 import itertools
+import json
 import random
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -22,6 +23,16 @@ MOST_NODES: Final = 10
 MOST_PEERS: Final = 8
 
 Json = dict[str, Any]
+TAGS: Final = (["tag:a"], ["tag:b"], ["tag:a", "tag:b"])
+OWNERS: Final[Json] = {"tagOwners": {"tag:a": [], "tag:b": []}}
+POLICIES: Final[tuple[Json, ...]] = (
+    {"acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"]}]},
+    {"grants": [{"src": ["tag:a"], "dst": ["tag:b"], "ip": ["tcp:22"]}]},
+    {"grants": [{"src": ["autogroup:member"], "dst": ["tag:a", "autogroup:self"], "ip": ["*"]}]},
+    {"acls": []},
+)
+"""Everybody; some see some; people see their own; nobody sees anybody."""
+
 Join = Callable[[str], Awaitable[None]]
 
 
@@ -65,6 +76,7 @@ class Driver:
     async def change(self) -> None:
         """Change one thing."""
         kinds = [self._connect] * 4 + [self._disconnect] * 2 + [self._update] * 2 + [self._rename] * 2
+        kinds += [self._rule, self._tag]
         kinds += [self._join_one, self._delete, self._register, self._remove, self._switch, self._switch]
         while not await self._chance.choice(kinds)():
             pass
@@ -152,6 +164,18 @@ class Driver:
             return False
         verb = self._chance.choice(("disable", "expire", "enable", "enable"))
         await self._send(f"peer.{verb}", {"peer": self._chance.choice(sorted(self._peers))})
+        return True
+
+    async def _rule(self) -> bool:
+        """Set another policy; the one in force is accepted too."""
+        policy = self._chance.choice(POLICIES)
+        await self._send("policy.set", {"text": json.dumps({**OWNERS, **policy})})
+        return True
+
+    async def _tag(self) -> bool:
+        """Give a node other tags; it belongs to nobody from then on."""
+        node = self._chance.choice(sorted(self._nodes))
+        await self._send("node.tag", {"node": self._nodes[node], "tags": self._chance.choice(TAGS)})
         return True
 
     def _pair(self, node: int, peer: str) -> Json:

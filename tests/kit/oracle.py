@@ -3,7 +3,8 @@
 Written from the rules' text, and from no code of the engine but the events:
 
 1. A node is in the tailnet from its registration until its deletion; expiry does not end that.
-2. Without a policy every node in the tailnet is a peer of every other, never of itself.
+2. Without a policy every node in the tailnet is a peer of every other, never of itself; under one, as the naive evaluator
+   says. Policies in these tests are plain JSON.
 3. A WireGuard-only peer exists from its registration until its removal; whoever is connected sees it, nobody else.
 4. Without a policy every node in the tailnet whose key has not ended may send to every other.
 5. A node whose key somebody ended is told its own self node and nothing else, until it has a key again.
@@ -11,8 +12,10 @@ Written from the rules' text, and from no code of the engine but the events:
    are those that were said last.
 """
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from engine.domain.events import (
     ConnectionAdded,
@@ -24,9 +27,16 @@ from engine.domain.events import (
     NodeExpirySet,
     NodeRegistered,
     NodeReregistered,
+    NodeRoutesAdvertised,
+    NodeRoutesApproved,
+    NodeTagged,
     PeerRegistered,
     PeerRemoved,
+    PolicySet,
+    UserCreated,
+    UserRoleSet,
 )
+from tests.kit.naive_policy import Node, Reading, User, World
 
 
 @dataclass
@@ -83,6 +93,65 @@ def connections(events: Iterable[Event], node: int) -> dict[int, tuple[str, str]
     return {peer: masq for peer, masq in found.items() if peer in alive}
 
 
+Device = tuple[int, int, tuple[str, ...], str, str, tuple[str, ...], tuple[str, ...]]
+"""Id, user, tags, both addresses, routes offered, routes approved."""
+
+
+def devices(events: Iterable[Event]) -> tuple[Device, ...]:
+    """The nodes that are in the tailnet, as a policy may know them."""
+    found: dict[int, Device] = {}
+    for event in events:
+        match event:
+            case NodeRegistered(node=node):
+                found[node] = (node, event.user, event.tags, event.ipv4, event.ipv6, (), ())
+            case NodeReregistered(node=node) | NodeTagged(node=node):
+                found[node] = (*found[node][:2], event.tags, *found[node][3:])
+            case NodeRoutesAdvertised(node=node):
+                found[node] = (*found[node][:5], event.routes, found[node][6])
+            case NodeRoutesApproved(node=node):
+                found[node] = (*found[node][:6], event.routes)
+            case NodeDeleted(node=node):
+                del found[node]
+            case _:
+                pass
+    return tuple(found[node] for node in sorted(found))
+
+
+def people(events: Iterable[Event]) -> tuple[tuple[int, str, str], ...]:
+    """The users: id, the login that policies know them by, role."""
+    found: dict[int, tuple[int, str, str]] = {}
+    for event in events:
+        if isinstance(event, UserCreated):
+            found[event.user] = (event.user, event.email or f"{event.name}@", event.role)
+        if isinstance(event, UserRoleSet):
+            found[event.user] = (*found[event.user][:2], event.role)
+    return tuple(found.values())
+
+
+@lru_cache(maxsize=4_096)
+def sights(
+    policy: str, users: tuple[tuple[int, str, str], ...], present: tuple[Device, ...]
+) -> dict[int, frozenset[int]]:
+    """Whom each node sees under a policy."""
+    nodes = tuple(
+        Node(
+            id=number,
+            name=f"n{number}",
+            user=user,
+            tags=tags,
+            ipv4=ipv4,
+            ipv6=ipv6,
+            advertised=offered,
+            approved=tuple(set(offered) & set(approved)),
+        )
+        for number, user, tags, ipv4, ipv6, offered, approved in present
+    )
+    roles = {"owner": ("owner", "admin"), "admin": ("admin",)}
+    world = World(tuple(User(n, login, roles.get(role, ())) for n, login, role in users), nodes, ())
+    reading = Reading(world, json.loads(policy))
+    return {node.id: frozenset(o.id for o in nodes if reading.sees(node, o)) for node in nodes}
+
+
 def entitlement(events: Iterable[Event], node: int) -> Entitlement | None:
     """What the node is entitled to after the events; None when it is not in the tailnet."""
     told = list(events)
@@ -91,6 +160,9 @@ def entitlement(events: Iterable[Event], node: int) -> Entitlement | None:
         return None
     if key_and_expiry(told, node)[1]:
         return Entitlement()
+    policies = [event.text for event in told if isinstance(event, PolicySet)]
+    if policies and policies[-1]:
+        present = present & (sights(policies[-1], people(told), devices(told))[node] | {node})
     peers = {other: key_and_expiry(told, other) for other in present if other != node}
     senders = {other for other, (_, ended) in peers.items() if not ended}
     return Entitlement(peers=peers, wireguard=connections(told, node), senders=senders)
