@@ -157,6 +157,8 @@ class Rows:
     def _rows_of(self, kind: Kind, change: Change, parts: list[tuple[_Side, _Side]]) -> Iterator[Row]:
         source, target = parts[0]
         found = sum(_pairs(one.part, other.part) for one, other in parts)
+        if not found:
+            return
         if found == _pairs(source.whole, target.whole):
             yield _row(kind, self._told(source, source.whole), self._told(target, target.whole), change)
             return

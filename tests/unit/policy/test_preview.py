@@ -174,10 +174,13 @@ def told(world: World, found: Preview) -> dict[tuple[str, int, object], tuple[An
     assert found.more == 0
     said: dict[tuple[str, int, object], tuple[set[Any], set[Any]]] = defaultdict(lambda: (set(), set()))
     for row in found.rows:
-        for source in members(world, row.subject):
-            for kind, target in targets_of(world, row):
-                if target == source:
-                    continue
+        pairs = list(itertools.product(members(world, row.subject), targets_of(world, row)))
+        is_of_devices = "range" not in {row.subject.kind, row.target.kind} and (
+            row.target.kind != "internet" or any(node.exits for node in world.nodes)
+        )
+        assert not is_of_devices or any(source != target for source, (_, target) in pairs), "about nobody"
+        for source, (kind, target) in pairs:
+            if target != source:
                 for side, texts in enumerate((row.gains, row.loses)):
                     values = set(itertools.chain.from_iterable(meant(row, text) for text in texts))
                     if row.kind == "route":
@@ -425,6 +428,13 @@ def test_a_users_own_devices() -> None:
     own = acl("autogroup:member", "autogroup:self:22")
     assert said(policy(), policy(own)) == ["alice@example.com > alice@example.com +22"]
     assert said(policy(), policy(own), "sees") == ["alice@example.com > alice@example.com +sees"]
+
+
+def test_nobody_gains_access_to_the_one_device_that_it_has() -> None:
+    rows = said(policy(), policy(acl("autogroup:tagged", "autogroup:tagged:80")))
+    assert "tag:web > tag:far +80" in rows
+    assert "tag:web > tag:web +80" not in rows
+    assert said(policy(), policy(acl("bob@example.com", "bob@example.com:80"))) == []
 
 
 def test_ranges_are_told_as_they_were_written() -> None:
