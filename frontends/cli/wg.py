@@ -17,6 +17,7 @@ wg = Nouns(
     lazy={
         "register": "frontends.cli.wgonly:register",
         "export": "frontends.cli.wgexport:export",
+        "import": "frontends.cli.wgimport:import_",
     },
     aliases={"ls": "list", "rm": "remove", "delete": "remove", "show": "get"},
 )

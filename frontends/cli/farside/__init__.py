@@ -4,4 +4,5 @@
 - `rendering.py`: the formats by name; `wgquick.py`: `[Peer]` blocks and `wg set` lines; `routeros.py`: RouterOS 7;
   `fields.py`: what to type into OPNsense and UniFi; `qr.py`: a QR code
 - `checking.py`: what a far side's file lacks, has too many of, or has otherwise
+- `wgfile.py`: a wg-quick file that is read; `plan.py`: what its import will do
 """
