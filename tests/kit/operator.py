@@ -2,15 +2,10 @@
 
 Rule 1: a command has one id for all its tries. No answer, or one that says to try again, means send it again.
 Rule 2: what comes back is the answer's own octets: a resend is compared with nothing less.
-
-Where the test itself cannot reach NATS, because the tailnet is in a namespace, the operator is a process inside:
-`python -m tests.kit.operator DIRECTORY COMMAND BODY`, with the command's name as in `Operator.command` and a file of JSON.
 """
 
 import asyncio
 import itertools
-import secrets
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -149,24 +144,3 @@ async def operator(directory: Path) -> AsyncIterator[Operator]:
         yield Operator(bus)
     finally:
         await bus.close()
-
-
-async def send(directory: Path, name: str, body: Mapping[str, Any]) -> Accepted:
-    """Send one command as the directory's operator, under an id that nobody else has.
-
-    Raises:
-        RefusedError: it is refused.
-    """
-    async with operator(directory) as sender:
-        return await sender.command(name, body, key=f"once-{secrets.token_hex(8)}")
-
-
-def main() -> None:
-    """Send one command; print what was accepted, as JSON."""
-    directory, name, body = sys.argv[1:]
-    accepted = asyncio.run(send(Path(directory), name, msgspec.json.decode(Path(body).read_bytes())))
-    sys.stdout.write(msgspec.json.encode(accepted).decode())
-
-
-if __name__ == "__main__":
-    main()

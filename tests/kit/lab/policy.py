@@ -1,18 +1,15 @@
 """People and policies of a tailnet in the lab, and who reaches what.
 
-1. A policy is set as an operator sets it: by a command over NATS, from inside the namespace of `ctl`.
-2. Reach is asked over TCP, of real listeners, as a whole: that one port is shut says something only beside another that
-   answers in the same round.
+Reach is asked over TCP, of real listeners, as a whole: that one port is shut says something only beside another that
+answers in the same round.
 """
 
 import json
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 from tests.kit.cluster import Cluster
 from tests.kit.lab.clients import TailscaleClient
-from tests.kit.lab.net import ROOT, LabError
 from tests.kit.procs import DeadlineError, wait_until
 
 OPEN_SECONDS = 4.0
@@ -21,20 +18,15 @@ SHUT_SECONDS = 1.5
 """How long one is waited for that is not: the filter drops, nobody says no."""
 
 
-def set_policy(tailnet: Cluster, policy: Mapping[str, Any]) -> dict[str, Any]:
-    """Set the policy; return what was accepted: `result`, `position`, `warnings`.
+def set_policy(tailnet: Cluster, policy: Mapping[str, Any]) -> None:
+    """Set the policy by the operator's command line.
 
     Raises:
-        LabError: it is refused.
+        CliError: it is refused.
     """
-    if tailnet.host is None:
-        raise LabError("the tailnet is not in the lab")
-    body = tailnet.folder / "policy.json"
-    body.write_text(json.dumps({"text": json.dumps(policy, indent=2)}))
-    argv = [sys.executable, "-m", "tests.kit.operator", str(tailnet.directory), "policy.set", str(body)]
-    said = tailnet.host.run(["env", "-C", str(ROOT), *argv]).stdout
-    accepted: dict[str, Any] = json.loads(said.splitlines()[-1])
-    return accepted
+    path = tailnet.folder / "policy.json"
+    path.write_text(json.dumps(policy, indent=2))
+    tailnet.cli("policy", "set", "--quiet", str(path))
 
 
 def key_of(tailnet: Cluster, user: str, *flags: str) -> str:
