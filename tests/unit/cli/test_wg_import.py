@@ -276,7 +276,14 @@ _LINES = st.sampled_from(
         SECRET,
     ]
 )
-_TEXTS = st.lists(st.one_of(_LINES, st.text(max_size=30)), max_size=12).map("\n".join)
+_WITH_ONE_MORE = st.builds(
+    lambda at, line: "\n".join([*FILE.split("\n")[:at], line, *FILE.split("\n")[at:]]),
+    st.integers(0, FILE.count("\n")),
+    _LINES,
+)
+_TEXTS = st.one_of(
+    _WITH_ONE_MORE, st.lists(st.one_of(_LINES, st.text(max_size=30)), max_size=12).map("\n".join)
+)
 
 
 @given(_TEXTS)
