@@ -19,13 +19,13 @@ from engine.domain.events import PolicySet
 from engine.domain.state import Tailnet
 from engine.domain.values import NodeId, Position
 from engine.domain.whom import devices_of, domains_of, people_of
-from engine.policy.checks import failures, outcomes
+from engine.policy.checks.failures import failures, outcomes
 from engine.policy.document import EMPTY, Document
 from engine.policy.faults import PolicyFault
-from engine.policy.hujson import excerpt
-from engine.policy.preview import preview
-from engine.policy.preview_rows import Party, Row
-from engine.policy.reading import read
+from engine.policy.preview.compare import preview
+from engine.policy.preview.rows import Party, Row
+from engine.policy.text.hujson import excerpt
+from engine.policy.text.reading import read
 from engine.ports import Fault
 from projections.inventory.versions import Version, rules_of
 from projections.live import Live

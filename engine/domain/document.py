@@ -15,7 +15,7 @@ from engine.policy.compiled import Policy
 from engine.policy.document import EMPTY, Document
 from engine.policy.faults import PolicyFault
 from engine.policy.policy import Standing
-from engine.policy.reading import read
+from engine.policy.text.reading import read
 
 _REMEMBERED: Final = 8
 """Texts that are kept as understood: the present policy, the one before it, and what is being tried."""

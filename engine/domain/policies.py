@@ -21,7 +21,7 @@ from engine.domain.events import Event, PolicySet
 from engine.domain.routes import approval_events
 from engine.domain.state import Tailnet
 from engine.domain.whom import devices_of, domains_of, people_of
-from engine.policy.checks import Failed, failures
+from engine.policy.checks.failures import Failed, failures
 from engine.policy.document import EMPTY, Document
 from engine.policy.faults import PolicyFault
 

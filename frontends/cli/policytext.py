@@ -85,7 +85,7 @@ def kept_if_typed(text: str, source: str) -> None:
 
 def refused(failure: Failure, text: str, source: str) -> Failure:
     """Return the failure, with the line that it is about if it tells of one."""
-    from engine.policy.hujson import excerpt
+    from engine.policy.text.hujson import excerpt
 
     found = _PLACE.match(failure.trouble.message)
     if found is None or not failure.trouble.code.startswith("policy."):

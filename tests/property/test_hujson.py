@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from engine.policy.document import Document, Kind, Selector
 from engine.policy.faults import PolicyFault
-from engine.policy.hujson import Array, Node, Object, excerpt, parse, plain, raw
-from engine.policy.reading import read
+from engine.policy.text.hujson import Array, Node, Object, excerpt, parse, plain, raw
+from engine.policy.text.reading import read
 
 quick: Final = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

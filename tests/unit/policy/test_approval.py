@@ -6,8 +6,8 @@ import pytest
 
 from engine.policy.approval import approves, owns
 from engine.policy.document import Document, Kind, RouteApprover, Selector
-from engine.policy.reading import read
 from engine.policy.subjects import Device, Person
+from engine.policy.text.reading import read
 from tests.kit.policy_vectors import vectors
 
 ANNA = Person(id=1, logins=("anna@example.com", "anna", "anna@"), roles=("owner", "admin"))

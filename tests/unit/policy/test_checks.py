@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from engine.policy.checks import failures, outcomes
+from engine.policy.checks.failures import failures, outcomes
 from engine.policy.document import Check, Document
 from engine.policy.faults import PolicyFault
-from engine.policy.reading import read
 from engine.policy.subjects import Device, Person
+from engine.policy.text.reading import read
 from tests.kit.policy_vectors import vectors
 
 ALICE, BOB, CAROL = (

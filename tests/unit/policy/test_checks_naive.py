@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from engine.policy.checks import failures
-from engine.policy.reading import read
+from engine.policy.checks.failures import failures
 from engine.policy.subjects import Device, Person
+from engine.policy.text.reading import read
 from tests.kit.naive_checks import run_tests
 from tests.kit.naive_policy import World
 from tests.kit.naive_select import chosen

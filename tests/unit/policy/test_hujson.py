@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from engine.policy.faults import PolicyFault
-from engine.policy.hujson import (
+from engine.policy.text.hujson import (
     EXCERPT,
     MAX_BYTES,
     MAX_DEPTH,

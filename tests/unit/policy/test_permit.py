@@ -7,8 +7,8 @@ import pytest
 from engine.policy.compiled import Policy
 from engine.policy.permit import permitted
 from engine.policy.policy import Permit
-from engine.policy.reading import read
 from engine.policy.subjects import Device, Person
+from engine.policy.text.reading import read
 
 OWN = ("100.96.0.1", "fd7a:115c:a1e0:2::1")
 SITE = ("192.168.0.0/16", "10.9.0.0/24")

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.policy.document import Document
-from engine.policy.preview import Preview, preview
-from engine.policy.preview_rows import Party, Row
-from engine.policy.reading import read
+from engine.policy.preview.compare import Preview, preview
+from engine.policy.preview.rows import Party, Row
 from engine.policy.subjects import Device, Person
+from engine.policy.text.reading import read
 from tests.kit.naive_filter import COMPANIONS, Entry, rules_of
 from tests.kit.naive_policy import Node, Policy, Reading, World
 from tests.kit.naive_select import as_destination

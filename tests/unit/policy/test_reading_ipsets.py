@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from engine.policy.faults import PolicyFault
 from engine.policy.ranges import INTERNET
-from engine.policy.reading import read
+from engine.policy.text.reading import read
 
 
 def ranges(

@@ -7,7 +7,7 @@ import pytest
 
 from engine.policy.document import Document, Kind, Selector
 from engine.policy.faults import PolicyFault
-from engine.policy.reading import read
+from engine.policy.text.reading import read
 
 
 def user(name: str) -> Selector:

@@ -7,7 +7,7 @@ import pytest
 
 from engine.policy.document import ALL_PORTS, Acl, Document, Grant, Kind, Ports, Selector, Traffic
 from engine.policy.faults import PolicyFault
-from engine.policy.reading import read
+from engine.policy.text.reading import read
 
 NAMES: Final[dict[str, Any]] = {
     "groups": {"group:eng": ["alice@example.com"]},

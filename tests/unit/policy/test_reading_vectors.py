@@ -7,8 +7,8 @@ import pytest
 
 from engine.policy.document import Document
 from engine.policy.faults import PolicyFault
-from engine.policy.hujson import excerpt
-from engine.policy.reading import read
+from engine.policy.text.hujson import excerpt
+from engine.policy.text.reading import read
 from tests.kit.policy_vectors import vectors
 
 Vector = dict[str, Any]

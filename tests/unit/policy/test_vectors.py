@@ -12,10 +12,10 @@ from typing import Any, Final
 import pytest
 
 from engine.domain.events import PolicySet
-from engine.policy.checks import failures
+from engine.policy.checks.failures import failures
 from engine.policy.faults import PolicyFault
-from engine.policy.reading import read
 from engine.policy.subjects import Device, Person
+from engine.policy.text.reading import read
 from tests.kit.policy_stage import NEW, OLD, Stage, vector_events
 from tests.kit.policy_vectors import vectors
 

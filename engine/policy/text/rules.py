@@ -13,8 +13,7 @@ from typing import Final
 import msgspec
 
 from engine.policy.document import Acl, Grant, Kind, Ports, Selector
-from engine.policy.hujson import Array, Node, Text, raw, shown
-from engine.policy.read_fields import (
+from engine.policy.text.fields import (
     MAX_SELECTORS,
     fault,
     fields_of,
@@ -26,9 +25,10 @@ from engine.policy.read_fields import (
     texts_of,
     wrong_type,
 )
-from engine.policy.read_ports import MAX_PORTS, are_useless, ports_of, protocol_of, traffic_of
-from engine.policy.read_postures import postures_of
-from engine.policy.read_selectors import (
+from engine.policy.text.hujson import Array, Node, Text, raw, shown
+from engine.policy.text.ports import MAX_PORTS, are_useless, ports_of, protocol_of, traffic_of
+from engine.policy.text.postures import postures_of
+from engine.policy.text.selectors import (
     PEOPLE,
     Scope,
     misplaced,

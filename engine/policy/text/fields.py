@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, Protocol
 
 from engine.policy.faults import PolicyFault
-from engine.policy.hujson import Array, Constant, Node, Number, Object, Text, shown
+from engine.policy.text.hujson import Array, Constant, Node, Number, Object, Text, shown
 
 MAX_RULES: Final = 10_000
 """Entries of one section: the largest policies known have some thousands."""

@@ -12,9 +12,9 @@ from typing import Final, NamedTuple
 from engine.policy.document import Check, Document, Kind, Selector
 from engine.policy.matching import domains_of
 from engine.policy.postures import Value
-from engine.policy.read_addresses import selector_of, span_in
-from engine.policy.read_selectors import AUTOGROUPS
 from engine.policy.subjects import Person
+from engine.policy.text.addresses import selector_of, span_in
+from engine.policy.text.selectors import AUTOGROUPS
 
 PROTOCOLS: Final[Mapping[str, frozenset[int]]] = {
     "": frozenset({6, 17, 1, 58}),

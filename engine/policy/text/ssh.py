@@ -12,9 +12,8 @@ from typing import Final
 
 from engine.policy.document import Check, Kind, Selector, SshRule
 from engine.policy.faults import PolicyFault
-from engine.policy.hujson import Array, Node, Object, Text, plain, shown
-from engine.policy.read_addresses import span_in
-from engine.policy.read_fields import (
+from engine.policy.text.addresses import span_in
+from engine.policy.text.fields import (
     MAX_SELECTORS,
     fault,
     fields_of,
@@ -26,9 +25,10 @@ from engine.policy.read_fields import (
     texts_of,
     wrong_type,
 )
-from engine.policy.read_postures import postures_of
-from engine.policy.read_rules import check_self, sources_of
-from engine.policy.read_selectors import Scope, checked_domain, misplaced, selectors_of
+from engine.policy.text.hujson import Array, Node, Object, Text, plain, shown
+from engine.policy.text.postures import postures_of
+from engine.policy.text.rules import check_self, sources_of
+from engine.policy.text.selectors import Scope, checked_domain, misplaced, selectors_of
 
 MAX_CHECK_SECONDS: Final = 168 * 3600
 _RULE: Final = keys(

@@ -13,15 +13,15 @@ from collections.abc import Collection
 from typing import Final
 
 from engine.policy.document import Document, Kind, NodeAttribute, Selector
-from engine.policy.hujson import Node, Text, parse, shown
-from engine.policy.read_fields import fault, fields_of, flag_of, is_null, keys, members_of, text_of
-from engine.policy.read_ipsets import read_ipsets
-from engine.policy.read_names import read_groups, read_hosts, read_tag_owners
-from engine.policy.read_nodes import read_approvers, read_node_attributes
-from engine.policy.read_postures import postures_of, read_postures
-from engine.policy.read_rules import read_acls, read_grants
-from engine.policy.read_selectors import Scope
-from engine.policy.read_ssh import check_ssh_tests, read_ssh, read_tests
+from engine.policy.text.fields import fault, fields_of, flag_of, is_null, keys, members_of, text_of
+from engine.policy.text.hujson import Node, Text, parse, shown
+from engine.policy.text.ipsets import read_ipsets
+from engine.policy.text.names import read_groups, read_hosts, read_tag_owners
+from engine.policy.text.nodes import read_approvers, read_node_attributes
+from engine.policy.text.postures import postures_of, read_postures
+from engine.policy.text.rules import read_acls, read_grants
+from engine.policy.text.selectors import Scope
+from engine.policy.text.ssh import check_ssh_tests, read_ssh, read_tests
 
 _SECTIONS: Final = keys(
     "groups",

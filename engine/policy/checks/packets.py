@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from engine.policy.check_entries import PROTOCOLS, PacketTest, Target
-from engine.policy.check_world import World
+from engine.policy.checks.entries import PROTOCOLS, PacketTest, Target
+from engine.policy.checks.world import World
 from engine.policy.document import Kind, Ports
 from engine.policy.points import allowances
 

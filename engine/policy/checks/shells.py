@@ -8,8 +8,8 @@ Rule 2: a name is let in by a rule that names it, by `autogroup:nonroot` unless 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from engine.policy.check_entries import SshTest
-from engine.policy.check_world import World
+from engine.policy.checks.entries import SshTest
+from engine.policy.checks.world import World
 from engine.policy.document import Kind, Selector, SshRule
 from engine.policy.matching import local_names
 from engine.policy.points import bits

@@ -9,10 +9,9 @@ from typing import Final
 import msgspec
 
 from engine.policy.document import Kind, NodeAttribute, RouteApprover, Selector
-from engine.policy.hujson import Node, Text, raw, shown
 from engine.policy.ranges import overlap, span_of
-from engine.policy.read_addresses import prefix_text, span_in
-from engine.policy.read_fields import (
+from engine.policy.text.addresses import prefix_text, span_in
+from engine.policy.text.fields import (
     fault,
     fields_of,
     is_null,
@@ -21,8 +20,9 @@ from engine.policy.read_fields import (
     members_of,
     texts_of,
 )
-from engine.policy.read_names import OWNERS
-from engine.policy.read_selectors import Scope, is_there, misplaced, person_in, range_in, selectors_of
+from engine.policy.text.hujson import Node, Text, raw, shown
+from engine.policy.text.names import OWNERS
+from engine.policy.text.selectors import Scope, is_there, misplaced, person_in, range_in, selectors_of
 
 _ATTRIBUTE: Final = keys("target", "attr", "app", "ipPool")
 _APPROVERS: Final = keys("routes", "exitNode", "services")

@@ -14,10 +14,10 @@ from typing import Final, Literal, TypeVar
 
 import msgspec
 
-from engine.policy.check_entries import Malformed, Names
-from engine.policy.check_packets import Packets
-from engine.policy.check_shells import Shells
-from engine.policy.check_world import World
+from engine.policy.checks.entries import Malformed, Names
+from engine.policy.checks.packets import Packets
+from engine.policy.checks.shells import Shells
+from engine.policy.checks.world import World
 from engine.policy.document import Check, Document, Selector
 from engine.policy.subjects import Device, Person
 

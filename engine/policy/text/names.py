@@ -10,10 +10,10 @@ from typing import Final
 
 from engine.policy.document import Kind, Selector
 from engine.policy.faults import PolicyFault
-from engine.policy.hujson import Node, Text, shown
-from engine.policy.read_addresses import span_in
-from engine.policy.read_fields import MAX_MEMBERS, MAX_SELECTORS, fault, members_of, text_of, texts_of
-from engine.policy.read_selectors import PEOPLE, Scope, is_there, login_of, person_in, range_in
+from engine.policy.text.addresses import span_in
+from engine.policy.text.fields import MAX_MEMBERS, MAX_SELECTORS, fault, members_of, text_of, texts_of
+from engine.policy.text.hujson import Node, Text, shown
+from engine.policy.text.selectors import PEOPLE, Scope, is_there, login_of, person_in, range_in
 
 _GROUP: Final = re.compile(r"group:[A-Za-z0-9][A-Za-z0-9._@+-]*")
 _HOST: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")

@@ -18,9 +18,9 @@ from typing import Final, NamedTuple
 from engine.policy.document import Document, Kind, Ports, Selector
 from engine.policy.points import Masks, allowances
 from engine.policy.postures import fulfilled
-from engine.policy.preview_effects import LOCALPART
-from engine.policy.preview_relation import Arrow
-from engine.policy.preview_scene import Scene
+from engine.policy.preview.effects import LOCALPART
+from engine.policy.preview.relation import Arrow
+from engine.policy.preview.scene import Scene
 
 PLAIN: Final = ()
 """The effect of a rule without `via` on a route; that of one with `via` is its place among those and its tags."""

@@ -10,8 +10,8 @@ from typing import Final
 
 from engine.policy.document import ALL_PORTS, Ports, Traffic
 from engine.policy.faults import PolicyFault
-from engine.policy.hujson import Text, shown
-from engine.policy.read_fields import fault, suggestion, too_many
+from engine.policy.text.fields import fault, suggestion, too_many
+from engine.policy.text.hujson import Text, shown
 
 MAX_PORTS: Final = 1_000
 """Ports and ranges in one list."""

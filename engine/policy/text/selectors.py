@@ -15,9 +15,8 @@ from typing import Final
 
 from engine.policy.document import Kind, Selector
 from engine.policy.faults import PolicyFault
-from engine.policy.hujson import Text, shown
-from engine.policy.read_addresses import selector_of, span_in
-from engine.policy.read_fields import (
+from engine.policy.text.addresses import selector_of, span_in
+from engine.policy.text.fields import (
     MAX_SELECTORS,
     MAX_TOTAL,
     MAX_WARNINGS,
@@ -26,6 +25,7 @@ from engine.policy.read_fields import (
     suggestion,
     too_many,
 )
+from engine.policy.text.hujson import Text, shown
 
 ROLES: Final = ("owner", "admin", "it-admin", "network-admin", "billing-admin", "auditor")
 AUTOGROUPS: Final = {

@@ -14,11 +14,11 @@ import msgspec
 
 from engine.policy.document import Document
 from engine.policy.points import bits, lowest
-from engine.policy.preview_arrows import PLAIN, Arrows
-from engine.policy.preview_effects import LOCALPART, NOTHING, Change, apps, packets, shells
-from engine.policy.preview_relation import Arrow, Block, differing
-from engine.policy.preview_rows import LISTED, Area, Row, Rows
-from engine.policy.preview_scene import Scene
+from engine.policy.preview.arrows import PLAIN, Arrows
+from engine.policy.preview.effects import LOCALPART, NOTHING, Change, apps, packets, shells
+from engine.policy.preview.relation import Arrow, Block, differing
+from engine.policy.preview.rows import LISTED, Area, Row, Rows
+from engine.policy.preview.scene import Scene
 from engine.policy.subjects import Device, Person
 
 MAX_ROWS: Final = 1_000

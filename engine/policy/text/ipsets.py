@@ -15,11 +15,11 @@ from typing import Final
 
 from engine.policy.document import Selector
 from engine.policy.faults import PolicyFault
-from engine.policy.hujson import Node, Text, shown
 from engine.policy.ranges import INTERNET, Span, span_of
-from engine.policy.read_addresses import selector_of
-from engine.policy.read_fields import MAX_SELECTORS, fault, members_of, suggestion, texts_of, too_many
-from engine.policy.read_selectors import Scope, bad_address, misplaced, range_in
+from engine.policy.text.addresses import selector_of
+from engine.policy.text.fields import MAX_SELECTORS, fault, members_of, suggestion, texts_of, too_many
+from engine.policy.text.hujson import Node, Text, shown
+from engine.policy.text.selectors import Scope, bad_address, misplaced, range_in
 
 MAX_STEPS: Final = 100_000
 """Ranges added or removed in all: sets in sets would otherwise make a small text mean many."""

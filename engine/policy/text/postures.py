@@ -12,9 +12,9 @@ from typing import Final
 
 from engine.policy.document import Condition
 from engine.policy.faults import PolicyFault
-from engine.policy.hujson import Node, Text, shown
-from engine.policy.read_fields import fault, members_of, suggestion, texts_of, too_many
-from engine.policy.read_selectors import Scope
+from engine.policy.text.fields import fault, members_of, suggestion, texts_of, too_many
+from engine.policy.text.hujson import Node, Text, shown
+from engine.policy.text.selectors import Scope
 
 MAX_CONDITIONS: Final = 100
 """Of one posture."""

@@ -12,8 +12,8 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from engine.policy.points import bits, lowest
-from engine.policy.preview_effects import NOTHING, Change
-from engine.policy.preview_scene import Scene
+from engine.policy.preview.effects import NOTHING, Change
+from engine.policy.preview.scene import Scene
 from engine.policy.subjects import Device
 
 MAX_CELLS: Final = 10_000
