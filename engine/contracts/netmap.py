@@ -81,6 +81,8 @@ class WireGuardPeerObject(msgspec.Struct, frozen=True, kw_only=True, tag="peer",
     parked_key: NodeKey | None = None
     """Set while it is disabled: clients get this key and an endpoint that leads nowhere."""
     expired_at: Millis = Millis(0)
+    drained: bool = False
+    """Whether clients count it as offline, though traffic passes."""
 
 
 NOWHERE: Final = "192.0.2.1:9"
@@ -172,7 +174,9 @@ class ConnectionExtra(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     ipv4_masq: str = ""
     ipv6_masq: str = ""
     allowed_ips: tuple[str, ...] | None = None
-    """What is left of the peer's allowed IPs where the policy rules over WireGuard-only peers; None: all."""
+    """What this node gets of the peer's allowed IPs, and the policy leaves of that if it rules here; None: all."""
+    jailed: bool = True
+    """Whether the far side may only answer."""
 
 
 class ExtrasObject(msgspec.Struct, frozen=True, kw_only=True, tag="extras", omit_defaults=True):

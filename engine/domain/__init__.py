@@ -2,8 +2,8 @@
 
 - `values.py`: identities and small values, one NewType each
 - `keys.py`: nodekey:, mkey:, WireGuard base64: parse and print
-- `commands.py`: imperative; may be refused
-- `events.py`: past tense; never edited once stored; the tag is the name in the store
+- `commands.py`: imperative; may be refused; `command.py` is their root, `wgcommands.py` those about WireGuard-only peers
+- `events.py`: past tense; never edited once stored; the tag is the name in the store; `wgevents.py` likewise
 - `errors.py`: the Refusal family, with stable codes
 - `aggregates.py`: what each noun is, between two events
 - `state.py`: the tailnet as decisions see it: tables of aggregates, and their indices
@@ -12,6 +12,8 @@
 - `decide.py`: the one door: command → the module that decides it
 - `document.py`: the policy in force, understood once
 - `users.py`, `authkeys.py`, `nodes.py`, `peers.py`, `connections.py`, `settings.py`, `policies.py`: decisions, one noun each
+- `peerlife.py`: what changes a WireGuard-only peer in place; `masqpool.py`: masquerade addresses from its pool
+- `pairs.py`: a node and a WireGuard-only peer together: what may not meet
 - `registration.py`, `offers.py`: decisions on what clients ask; `tags.py`, `routes.py`: what nodes are given
 - `refs.py`: from an id or a name to the thing
 - `addresses.py`: which address comes next; `names.py`: which name is free

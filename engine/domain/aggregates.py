@@ -130,6 +130,11 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
     parked_key: NodeKey | None = None
     """Set while it is disabled: what clients get instead of its public key."""
     expired_at: Millis = NEVER
+    drained: bool = False
+    """Whether clients count it as offline, though traffic passes."""
+    masq_v4: str = ""
+    masq_v6: str = ""
+    """From where connections get their masquerade addresses: prefixes, or nothing."""
 
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,6 +145,10 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     ipv4_masq: str = ""
     ipv6_masq: str = ""
     created: Millis = NEVER
+    allowed_ips: tuple[str, ...] | None = None
+    """Which of the peer's allowed IPs the node gets; None: all."""
+    jailed: bool = True
+    """Whether the far side may only answer."""
 
 
 class PolicyText(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,24 +11,82 @@ from typing import Annotated, Final
 
 import msgspec
 
+from engine.domain.command import Command, Name, Ref, Seconds, Text, Texts
 from engine.domain.values import LoginId, MachineKey, Millis, NodeKey
+from engine.domain.wgcommands import (
+    AddConnection,
+    DisablePeer,
+    DrainPeer,
+    EnablePeer,
+    ExpirePeer,
+    MovePeer,
+    RegisterPeer,
+    RemoveConnection,
+    RemovePeer,
+    RenamePeer,
+    SetMasqueradePool,
+    TagPeer,
+    UndrainPeer,
+    UpdateConnection,
+    UpdatePeer,
+)
 
-Ref = int | Annotated[str, msgspec.Meta(min_length=1, max_length=253)]
-"""An id, or a name."""
-Text = Annotated[str, msgspec.Meta(max_length=1024)]
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=255)]
-Seconds = Annotated[int, msgspec.Meta(ge=0, le=10 * 366 * 86_400)]
-Texts = Annotated[tuple[Text, ...], msgspec.Meta(max_length=1_000)]
+__all__ = (
+    "COMMANDS",
+    "DEFAULT_AUTH_KEY_SECONDS",
+    "REGISTRATION",
+    "AddConnection",
+    "AdvertiseNode",
+    "ApproveLogin",
+    "ApproveRoutes",
+    "Command",
+    "CreateAuthKey",
+    "CreateUser",
+    "DeleteNode",
+    "DisablePeer",
+    "DrainPeer",
+    "EnablePeer",
+    "ExpireAuthKey",
+    "ExpireNode",
+    "ExpirePeer",
+    "LogOutNode",
+    "MovePeer",
+    "Name",
+    "PolicySource",
+    "Ref",
+    "RegisterNode",
+    "RegisterPeer",
+    "RejectLogin",
+    "RemoveConnection",
+    "RemovePeer",
+    "RenameNode",
+    "RenamePeer",
+    "RevertPolicy",
+    "Seconds",
+    "SetAutoUpdates",
+    "SetBaseDomain",
+    "SetDerpMap",
+    "SetDomains",
+    "SetMasqueradePool",
+    "SetNodeExpiry",
+    "SetPolicy",
+    "SetPools",
+    "SetUserRole",
+    "SetWireGuardMode",
+    "TagNode",
+    "TagPeer",
+    "Text",
+    "Texts",
+    "UndrainPeer",
+    "UpdateConnection",
+    "UpdatePeer",
+)
 
 PolicySource = Annotated[str, msgspec.Meta(max_length=512 * 1024)]
 """The request that carries it is shorter still (`engine.contracts.requests`)."""
 
 DEFAULT_AUTH_KEY_SECONDS: Final = 3_600
 """One hour, as Headscale's default; a stolen pre-auth key should be worth little."""
-
-
-class Command(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    """The root of all commands."""
 
 
 class CreateUser(Command, frozen=True, kw_only=True):
@@ -152,70 +210,6 @@ class DeleteNode(Command, frozen=True, kw_only=True):
     node: Ref
 
 
-class RegisterPeer(Command, frozen=True, kw_only=True):
-    """Register a WireGuard-only peer; nobody sees it until a connection is added."""
-
-    name: Name
-    user: Ref
-    public_key: Text
-    allowed_ips: Texts
-    endpoints: Texts
-    extra_config: dict[str, object] = {}
-
-    def __repr__(self) -> str:
-        """Return which peer it is about: what was given as a public key may be a private one."""
-        return f"RegisterPeer(name={self.name!r}, user={self.user!r}, …)"
-
-
-class RemovePeer(Command, frozen=True, kw_only=True):
-    """Remove a WireGuard-only peer; refused while a node is connected to it."""
-
-    peer: Ref
-
-
-class DisablePeer(Command, frozen=True, kw_only=True):
-    """Park a WireGuard-only peer: connected clients keep it, and no traffic passes; fails closed everywhere."""
-
-    peer: Ref
-
-
-class ExpirePeer(Command, frozen=True, kw_only=True):
-    """Let clients count a WireGuard-only peer as expired now."""
-
-    peer: Ref
-
-
-class EnablePeer(Command, frozen=True, kw_only=True):
-    """Bring a parked or expired WireGuard-only peer back as it was."""
-
-    peer: Ref
-
-
-class AddConnection(Command, frozen=True, kw_only=True):
-    """Connect a node to a WireGuard-only peer, with at least one masquerade address."""
-
-    node: Ref
-    peer: Ref
-    ipv4_masq_addr: Text = ""
-    ipv6_masq_addr: Text = ""
-
-
-class UpdateConnection(Command, frozen=True, kw_only=True):
-    """Replace both masquerade addresses of a connection."""
-
-    node: Ref
-    peer: Ref
-    ipv4_masq_addr: Text = ""
-    ipv6_masq_addr: Text = ""
-
-
-class RemoveConnection(Command, frozen=True, kw_only=True):
-    """Disconnect a node from a WireGuard-only peer."""
-
-    node: Ref
-    peer: Ref
-
-
 class SetBaseDomain(Command, frozen=True, kw_only=True):
     """Set the domain under which MagicDNS names live."""
 
@@ -305,6 +299,13 @@ COMMANDS: Final[Mapping[tuple[str, str], type[Command]]] = {
     ("peer", "disable"): DisablePeer,
     ("peer", "expire"): ExpirePeer,
     ("peer", "enable"): EnablePeer,
+    ("peer", "update"): UpdatePeer,
+    ("peer", "rename"): RenamePeer,
+    ("peer", "set-tags"): TagPeer,
+    ("peer", "move"): MovePeer,
+    ("peer", "drain"): DrainPeer,
+    ("peer", "undrain"): UndrainPeer,
+    ("peer", "set-masq-pool"): SetMasqueradePool,
     ("connection", "add"): AddConnection,
     ("connection", "update"): UpdateConnection,
     ("connection", "remove"): RemoveConnection,

@@ -1,23 +1,36 @@
 """Decisions about connections: a node's right to a WireGuard-only peer.
 
-Rule 1: a node is never connected to two WireGuard-only peers with an endpoint in common (replies would be mistaken),
-        nor with a prefix in common, but for the default routes: the user chooses one of several exits.
+Rule 1: what a node may not meet is in `pairs.py`: endpoints and prefixes in common, a free far side with default routes.
 Rule 2: a client that knows no jail never gets a WireGuard-only peer: the far side could call it.
 Rule 3: adding what is there already, and updating to what is there already, change nothing.
 """
 
-from typing import Final
+from typing import Any, Final
 
-from engine.domain.aggregates import Node, Peer
+import msgspec
+
+from engine.domain.aggregates import Connection, Node, Peer
 from engine.domain.commands import AddConnection, RemoveConnection, UpdateConnection
 from engine.domain.decision import Decision, Given
 from engine.domain.document import standing_of
+from engine.domain.endpoints import parse_endpoints
 from engine.domain.errors import Conflict, Invalid, NotFound
 from engine.domain.events import ConnectionAdded, ConnectionRemoved, ConnectionUpdated
 from engine.domain.keys import wireguard_base64
-from engine.domain.masquerade import Masquerade, parse_masquerade
+from engine.domain.masqpool import hand_out
+from engine.domain.masquerade import parse_masquerade
+from engine.domain.pairs import (
+    command_line,
+    connected_part,
+    listed,
+    named,
+    part_of,
+    refuse_free,
+    refuse_overlap,
+)
+from engine.domain.prefixes import parse_part
 from engine.domain.refs import node_of, peer_of
-from engine.domain.state import DEFAULT_ROUTES, Tailnet
+from engine.domain.state import Tailnet
 from engine.domain.values import NEVER, Millis, NodeId, PeerId
 from engine.policy.permit import permitted
 
@@ -27,57 +40,83 @@ _SOON: Final = 7 * 86_400_000
 """Milliseconds before a node's expiry within which its connections deserve a word."""
 
 
+class _Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a connection says of itself."""
+
+    ipv4_masq: str
+    ipv6_masq: str
+    allowed_ips: tuple[str, ...] | None
+    jailed: bool
+
+
 def add_connection(tailnet: Tailnet, command: AddConnection, given: Given) -> Decision:
     """Decide whether the node may be connected to the WireGuard-only peer.
 
     Raises:
         NotFound: `node.not_found`, `peer.not_found`.
-        Invalid: `connection.capver`, `masq.*`.
+        Invalid: `connection.capver`, `connection.unjail`, `masq.*`, `allowedips.*`, `endpoint.loop`.
         Conflict: `connection.exists`, `connection.overlap`, `connection.endpoint`, `masq.in_use`, `masq.taken`.
+        Refusal: `masq.pool_exhausted`.
     """
     node, peer = node_of(tailnet, command.node), peer_of(tailnet, command.peer)
-    masquerade, warnings = parse_masquerade(
-        tailnet, node, peer, command.ipv4_masq_addr, command.ipv6_masq_addr
-    )
     existing = tailnet.connections.get((node.id, peer.id))
-    if existing is not None:
-        if (existing.ipv4_masq, existing.ipv6_masq) != (masquerade.ipv4, masquerade.ipv6):
-            raise Conflict(
-                "connection.exists",
-                f"node {_named(node)} is connected to {_named(peer)} already, with other masquerade addresses: "
-                f"{_listed(existing.ipv4_masq, existing.ipv6_masq)}",
-                hint=_command_line("update", node.id, peer.id, masquerade),
-            )
-        return _decision(node, peer, masquerade, [*warnings, "connection.exists: nothing changed"])
-    _refuse_old_client(node)
-    _refuse_overlap(tailnet, node, peer)
-    event = ConnectionAdded(node=node.id, peer=peer.id, ipv4_masq=masquerade.ipv4, ipv6_masq=masquerade.ipv6)
-    return _decision(
-        node, peer, masquerade, [*warnings, *_doubts(node, given.now), *_cuts(tailnet, node, peer)], event
+    ipv4, ipv6 = command.ipv4_masq_addr, command.ipv6_masq_addr
+    is_pooled = not (ipv4.strip() or ipv6.strip()) and bool(peer.masq_v4 or peer.masq_v6)
+    if is_pooled and existing is not None:
+        ipv4, ipv6 = existing.ipv4_masq, existing.ipv6_masq
+    elif is_pooled:
+        ipv4, ipv6 = hand_out(tailnet, peer)
+    masquerade, warnings = parse_masquerade(tailnet, node, peer, ipv4, ipv6)
+    allowed_ips, doubts = _part(peer, command.allowed_ips)
+    terms = _Terms(
+        ipv4_masq=masquerade.ipv4,
+        ipv6_masq=masquerade.ipv6,
+        allowed_ips=allowed_ips,
+        jailed=command.jailed,
     )
+    if existing is not None:
+        _refuse_other(node, peer, existing, terms)
+        return _decision(node, peer, terms, [*warnings, "connection.exists: nothing changed"])
+    _refuse_old_client(node)
+    _refuse_clash(tailnet, node, peer, terms)
+    event = ConnectionAdded(node=node.id, peer=peer.id, from_pool=is_pooled, **_fields(terms))
+    told = [*warnings, *doubts, *_doubts(node, given.now), *_cuts(tailnet, node, peer, terms)]
+    return _decision(node, peer, terms, told, event)
 
 
 def update_connection(tailnet: Tailnet, command: UpdateConnection) -> Decision:
-    """Decide on other masquerade addresses; both are replaced.
+    """Decide on other masquerade addresses (both are replaced), another part of the allowed IPs, or the jail.
 
     Raises:
         NotFound: `node.not_found`, `peer.not_found`, `connection.not_found`.
-        Invalid: `masq.*`.
-        Conflict: `masq.in_use`, `masq.taken`.
+        Invalid: `connection.unjail`, `masq.*`, `allowedips.*`, `endpoint.loop`.
+        Conflict: `connection.overlap`, `masq.in_use`, `masq.taken`.
     """
     node, peer = node_of(tailnet, command.node), peer_of(tailnet, command.peer)
     existing = tailnet.connections.get((node.id, peer.id))
-    masquerade, warnings = parse_masquerade(
-        tailnet, node, peer, command.ipv4_masq_addr, command.ipv6_masq_addr
-    )
+    ipv4, ipv6 = command.ipv4_masq_addr, command.ipv6_masq_addr
+    is_about_more = command.allowed_ips is not None or command.jailed is not None
+    if existing is not None and is_about_more and not (ipv4.strip() or ipv6.strip()):
+        ipv4, ipv6 = existing.ipv4_masq, existing.ipv6_masq
+    if existing is None and is_about_more and not (ipv4.strip() or ipv6.strip()):
+        raise _not_found(node, peer, command_line("add", node.id, peer.id))
+    masquerade, warnings = parse_masquerade(tailnet, node, peer, ipv4, ipv6)
     if existing is None:
-        raise _not_found(node, peer, _command_line("add", node.id, peer.id, masquerade))
-    if (existing.ipv4_masq, existing.ipv6_masq) == (masquerade.ipv4, masquerade.ipv6):
-        return _decision(node, peer, masquerade, warnings)
-    event = ConnectionUpdated(
-        node=node.id, peer=peer.id, ipv4_masq=masquerade.ipv4, ipv6_masq=masquerade.ipv6
+        raise _not_found(node, peer, command_line("add", node.id, peer.id, masquerade.ipv4, masquerade.ipv6))
+    allowed_ips, doubts = existing.allowed_ips, list[str]()
+    if command.allowed_ips is not None:
+        allowed_ips, doubts = _part(peer, command.allowed_ips)
+    terms = _Terms(
+        ipv4_masq=masquerade.ipv4,
+        ipv6_masq=masquerade.ipv6,
+        allowed_ips=allowed_ips,
+        jailed=existing.jailed if command.jailed is None else command.jailed,
     )
-    return _decision(node, peer, masquerade, warnings, event)
+    if _terms_of(existing) == terms:
+        return _decision(node, peer, terms, warnings)
+    _refuse_clash(tailnet, node, peer, terms)
+    event = ConnectionUpdated(node=node.id, peer=peer.id, **_fields(terms))
+    return _decision(node, peer, terms, [*warnings, *doubts], event)
 
 
 def remove_connection(tailnet: Tailnet, command: RemoveConnection) -> Decision:
@@ -104,13 +143,57 @@ def connections_end(tailnet: Tailnet, node: NodeId) -> tuple[ConnectionRemoved, 
 
 def removal_commands(tailnet: Tailnet, peer: PeerId) -> list[str]:
     """Return the command lines that end the connections of a WireGuard-only peer."""
-    return [_command_line("remove", node, peer) for node in sorted(tailnet.nodes_of_peer.get(peer, ()))]
+    return [command_line("remove", node, peer) for node in sorted(tailnet.nodes_of_peer.get(peer, ()))]
+
+
+def _terms_of(connection: Connection) -> _Terms:
+    return _Terms(
+        ipv4_masq=connection.ipv4_masq,
+        ipv6_masq=connection.ipv6_masq,
+        allowed_ips=connection.allowed_ips,
+        jailed=connection.jailed,
+    )
+
+
+def _fields(terms: _Terms) -> dict[str, Any]:
+    return {name: getattr(terms, name) for name in _Terms.__struct_fields__}
+
+
+def _part(peer: Peer, texts: tuple[str, ...] | None) -> tuple[tuple[str, ...] | None, list[str]]:
+    """Return what the connection gets of the peer's allowed IPs, and warnings; the peer itself is not in it."""
+    allowed_ips, warnings = parse_part(texts, peer.allowed_ips)
+    parse_endpoints(peer.endpoints, allowed_ips or ())
+    return allowed_ips, warnings
+
+
+def _refuse_other(node: Node, peer: Peer, existing: Connection, terms: _Terms) -> None:
+    """Refuse to add what is there otherwise."""
+    if (existing.ipv4_masq, existing.ipv6_masq) != (terms.ipv4_masq, terms.ipv6_masq):
+        what = f"masquerade addresses: {listed(existing.ipv4_masq, existing.ipv6_masq)}"
+    elif existing.allowed_ips != terms.allowed_ips:
+        what = f"allowed IPs: {listed(*connected_part(existing, peer))}"
+    elif existing.jailed != terms.jailed:
+        what = f"terms: the peer may {'only answer' if existing.jailed else 'call it'}"
+    else:
+        return
+    raise Conflict(
+        "connection.exists",
+        f"node {named(node)} is connected to {named(peer)} already, with other {what}",
+        hint=command_line("update", node.id, peer.id, terms.ipv4_masq, terms.ipv6_masq),
+    )
+
+
+def _refuse_clash(tailnet: Tailnet, node: Node, peer: Peer, terms: _Terms) -> None:
+    allowed_ips = part_of(peer, terms.allowed_ips)
+    refuse_overlap(tailnet, node, peer, allowed_ips)
+    if not terms.jailed:
+        refuse_free(node, peer, allowed_ips)
 
 
 def _decision(
     node: Node,
     peer: Peer,
-    masquerade: Masquerade,
+    terms: _Terms,
     warnings: list[str],
     event: ConnectionAdded | ConnectionUpdated | None = None,
 ) -> Decision:
@@ -119,8 +202,10 @@ def _decision(
         result={
             "node": node.id,
             "peer": peer.id,
-            "ipv4MasqAddr": masquerade.ipv4,
-            "ipv6MasqAddr": masquerade.ipv6,
+            "ipv4MasqAddr": terms.ipv4_masq,
+            "ipv6MasqAddr": terms.ipv6_masq,
+            "allowedIps": list(part_of(peer, terms.allowed_ips)),
+            "jailed": terms.jailed,
             # What the far side must be told by hand, as it gets no updates from us.
             "nodePublicKey": wireguard_base64(node.node_key),
         },
@@ -132,60 +217,36 @@ def _refuse_old_client(node: Node) -> None:
     if 0 < node.capver < JAIL_CAPVER:
         raise Invalid(
             "connection.capver",
-            f"the client of node {_named(node)} is too old to be safe from a WireGuard-only peer: capability "
+            f"the client of node {named(node)} is too old to be safe from a WireGuard-only peer: capability "
             f"version {node.capver}, needed {JAIL_CAPVER}",
             field="node",
             hint="update the client to 1.64 or later",
         )
 
 
-def _refuse_overlap(tailnet: Tailnet, node: Node, peer: Peer) -> None:
-    mine = tailnet.peers_of_node.get(node.id)
-    if not mine:
-        return
-    for endpoint in peer.endpoints:
-        _refuse_common(
-            tailnet, node, peer, mine & tailnet.peers_by_endpoint[endpoint], f"the endpoint {endpoint}"
-        )
-    for prefix in peer.allowed_ips:
-        if prefix not in DEFAULT_ROUTES:
-            _refuse_common(
-                tailnet, node, peer, mine & tailnet.peers_by_prefix[prefix], f"the prefix {prefix}"
-            )
-
-
-def _refuse_common(tailnet: Tailnet, node: Node, peer: Peer, others: set[PeerId], what: str) -> None:
-    for other in sorted(others - {peer.id}):
-        raise Conflict(
-            "connection.endpoint" if "endpoint" in what else "connection.overlap",
-            f"node {_named(node)} is connected to {_named(tailnet.peers[other])}, which has {what} too",
-            field="peer",
-            hint=_command_line("remove", node.id, other),
-        )
-
-
 def _doubts(node: Node, now: Millis) -> list[str]:
     if node.is_expired(now):
-        return [f"connection.node_expired: the key of node {_named(node)} has expired: it must log in first"]
+        return [f"connection.node_expired: the key of node {named(node)} has expired: it must log in first"]
     if NEVER < node.expiry < now + _SOON:
-        what = f"the key of node {_named(node)} expires within a week"
+        what = f"the key of node {named(node)} expires within a week"
         return [f"connection.key_expires: {what}; the peer's side must then be given the new one"]
     return []
 
 
-def _cuts(tailnet: Tailnet, node: Node, peer: Peer) -> list[str]:
+def _cuts(tailnet: Tailnet, node: Node, peer: Peer, terms: _Terms) -> list[str]:
     """Say what the policy leaves of the connection, where it rules over WireGuard-only peers."""
     if not tailnet.settings.is_enforced:
         return []
     permit = standing_of(tailnet, node).permit
-    left = permitted(peer.allowed_ips, (peer.ipv4, peer.ipv6), peer.extra.tags, permit)
+    allowed_ips = part_of(peer, terms.allowed_ips)
+    left = permitted(allowed_ips, (peer.ipv4, peer.ipv6), peer.extra.tags, permit)
     if left is None:
-        what = f"the policy lets node {_named(node)} send nothing to {_named(peer)}: it does not see it"
+        what = f"the policy lets node {named(node)} send nothing to {named(peer)}: it does not see it"
         return [f"connection.not_permitted: {what}"]
     told = []
-    if set(left) != set(peer.allowed_ips):
+    if set(left) != set(allowed_ips):
         told.append(
-            f"connection.cut: the policy leaves {_listed(*left) or 'its own addresses'} of its allowed IPs"
+            f"connection.cut: the policy leaves {listed(*left) or 'its own addresses'} of its allowed IPs"
         )
     if permit.has_ports:
         told.append(
@@ -196,22 +257,5 @@ def _cuts(tailnet: Tailnet, node: Node, peer: Peer) -> list[str]:
 
 def _not_found(node: Node, peer: Peer, hint: str) -> NotFound:
     return NotFound(
-        "connection.not_found", f"node {_named(node)} is not connected to {_named(peer)}", hint=hint
+        "connection.not_found", f"node {named(node)} is not connected to {named(peer)}", hint=hint
     )
-
-
-def _named(thing: Node | Peer) -> str:
-    return f"{thing.id}({thing.name})"
-
-
-def _listed(*texts: str) -> str:
-    return " and ".join(text for text in texts if text)
-
-
-def _command_line(verb: str, node: NodeId, peer: PeerId, masquerade: Masquerade | None = None) -> str:
-    line = f"netmap node {verb}-wg-connection --node-id {node} --wg-peer-id {peer}"
-    if masquerade is not None and masquerade.ipv4:
-        line += f" --ipv4-masq-addr {masquerade.ipv4}"
-    if masquerade is not None and masquerade.ipv6:
-        line += f" --ipv6-masq-addr {masquerade.ipv6}"
-    return line

@@ -15,33 +15,49 @@ from engine.domain.commands import (
     CreateUser,
     DeleteNode,
     DisablePeer,
+    DrainPeer,
     EnablePeer,
     ExpireAuthKey,
     ExpireNode,
     ExpirePeer,
     LogOutNode,
+    MovePeer,
     RegisterNode,
     RegisterPeer,
     RemoveConnection,
     RemovePeer,
     RenameNode,
+    RenamePeer,
     RevertPolicy,
     SetAutoUpdates,
     SetBaseDomain,
     SetDerpMap,
     SetDomains,
+    SetMasqueradePool,
     SetNodeExpiry,
     SetPolicy,
     SetPools,
     SetUserRole,
     SetWireGuardMode,
     TagNode,
+    TagPeer,
+    UndrainPeer,
     UpdateConnection,
+    UpdatePeer,
 )
 from engine.domain.connections import add_connection, remove_connection, update_connection
 from engine.domain.decision import Decision, Given
+from engine.domain.masqpool import set_masquerade_pool
 from engine.domain.nodes import delete_node, expire_node, rename_node, set_node_expiry
 from engine.domain.offers import advertise_node
+from engine.domain.peerlife import (
+    drain_peer,
+    move_peer,
+    rename_peer,
+    tag_peer,
+    undrain_peer,
+    update_peer,
+)
 from engine.domain.peers import disable_peer, enable_peer, expire_peer, register_peer, remove_peer
 from engine.domain.policies import revert_policy, set_policy
 from engine.domain.registration import log_out_node, register_node
@@ -115,6 +131,26 @@ def _decide_node(tailnet: Tailnet, command: Command, given: Given) -> Decision:
             return approve_routes(tailnet, command)
         case DeleteNode():
             return delete_node(tailnet, command)
+        case _:
+            return _decide_peer(tailnet, command)
+
+
+def _decide_peer(tailnet: Tailnet, command: Command) -> Decision:
+    match command:
+        case UpdatePeer():
+            return update_peer(tailnet, command)
+        case RenamePeer():
+            return rename_peer(tailnet, command)
+        case TagPeer():
+            return tag_peer(tailnet, command)
+        case MovePeer():
+            return move_peer(tailnet, command)
+        case DrainPeer():
+            return drain_peer(tailnet, command)
+        case UndrainPeer():
+            return undrain_peer(tailnet, command)
+        case SetMasqueradePool():
+            return set_masquerade_pool(tailnet, command)
         case _:
             return _decide_tailnet(tailnet, command)
 

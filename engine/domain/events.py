@@ -18,31 +18,84 @@ from engine.domain.values import (
     Millis,
     NodeId,
     NodeKey,
-    PeerId,
     StableId,
     UserId,
 )
+from engine.domain.wgevents import (
+    ConnectionAdded,
+    ConnectionEvent,
+    ConnectionRemoved,
+    ConnectionUpdated,
+    ExtraConfig,
+    Location,
+    PeerDisabled,
+    PeerDrained,
+    PeerEnabled,
+    PeerEvent,
+    PeerExpired,
+    PeerMoved,
+    PeerPoolSet,
+    PeerRegistered,
+    PeerRemoved,
+    PeerRenamed,
+    PeerTagged,
+    PeerUndrained,
+    PeerUpdated,
+)
 
-
-class Location(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """Where an exit is: all-or-nothing, validated (reference: the client's exit-node list crashes on halves)."""
-
-    country: str
-    country_code: str
-    city: str
-    city_code: str
-    latitude: float
-    longitude: float
-    priority: int
-
-
-class ExtraConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
-    """The optional part of a WireGuard-only peer, as the user's document names its fields."""
-
-    exit_node_dns_resolvers: tuple[str, ...] = msgspec.field(default=(), name="exitNodeDNSResolvers")
-    suggest_exit_node: bool = False
-    tags: tuple[str, ...] = ()
-    location: Location | None = None
+__all__ = (
+    "EVENTS",
+    "ROLES",
+    "AuthKeyCreated",
+    "AuthKeyEvent",
+    "AuthKeyExpired",
+    "AuthKeyUsed",
+    "AutoUpdatesSet",
+    "BaseDomainSet",
+    "CommandHandled",
+    "ConnectionAdded",
+    "ConnectionEvent",
+    "ConnectionRemoved",
+    "ConnectionUpdated",
+    "DerpMapSet",
+    "DomainsSet",
+    "Event",
+    "ExtraConfig",
+    "Location",
+    "LogStarted",
+    "NodeDeleted",
+    "NodeEvent",
+    "NodeExpired",
+    "NodeExpirySet",
+    "NodeRegistered",
+    "NodeRenamed",
+    "NodeReregistered",
+    "NodeRoutesAdvertised",
+    "NodeRoutesApproved",
+    "NodeTagged",
+    "PeerDisabled",
+    "PeerDrained",
+    "PeerEnabled",
+    "PeerEvent",
+    "PeerExpired",
+    "PeerMoved",
+    "PeerPoolSet",
+    "PeerRegistered",
+    "PeerRemoved",
+    "PeerRenamed",
+    "PeerTagged",
+    "PeerUndrained",
+    "PeerUpdated",
+    "PolicySet",
+    "PoolsSet",
+    "TailnetEvent",
+    "UserCreated",
+    "UserEvent",
+    "UserRoleSet",
+    "WireGuardModeSet",
+    "stream_of",
+    "tag_of",
+)
 
 
 class LogStarted(msgspec.Struct, frozen=True, kw_only=True, tag="LogStarted.v1"):
@@ -231,75 +284,6 @@ class NodeDeleted(msgspec.Struct, frozen=True, kw_only=True, tag="NodeDeleted.v1
     node: NodeId
 
 
-class PeerRegistered(msgspec.Struct, frozen=True, kw_only=True, tag="PeerRegistered.v1"):
-    """A WireGuard-only peer exists; nobody sees it until a connection is added."""
-
-    peer: PeerId
-    stable_id: StableId
-    name: str
-    user: UserId
-    public_key: NodeKey
-    allowed_ips: tuple[str, ...]
-    endpoints: tuple[str, ...]
-    ipv4: str
-    ipv6: str
-    extra: ExtraConfig = ExtraConfig()
-
-
-class PeerRemoved(msgspec.Struct, frozen=True, kw_only=True, tag="PeerRemoved.v1"):
-    """The WireGuard-only peer is gone; its id is never used again."""
-
-    peer: PeerId
-
-
-class PeerDisabled(msgspec.Struct, frozen=True, kw_only=True, tag="PeerDisabled.v1"):
-    """The WireGuard-only peer is parked: the same id and routes, but a key that nobody has the other half of.
-
-    The only switch that cuts TUN and userspace clients alike, established sessions too (measured with 1.92.5).
-    """
-
-    peer: PeerId
-    parked_key: NodeKey
-
-
-class PeerExpired(msgspec.Struct, frozen=True, kw_only=True, tag="PeerExpired.v1"):
-    """Clients count the WireGuard-only peer as expired, from `at` on; userspace clients then go out directly."""
-
-    peer: PeerId
-    at: Millis
-
-
-class PeerEnabled(msgspec.Struct, frozen=True, kw_only=True, tag="PeerEnabled.v1"):
-    """The WireGuard-only peer is as it was registered: neither parked nor expired."""
-
-    peer: PeerId
-
-
-class ConnectionAdded(msgspec.Struct, frozen=True, kw_only=True, tag="ConnectionAdded.v1"):
-    """The node sees the WireGuard-only peer, and is seen by it under these masquerade addresses."""
-
-    node: NodeId
-    peer: PeerId
-    ipv4_masq: str = ""
-    ipv6_masq: str = ""
-
-
-class ConnectionUpdated(msgspec.Struct, frozen=True, kw_only=True, tag="ConnectionUpdated.v1"):
-    """The connection's masquerade addresses are these now."""
-
-    node: NodeId
-    peer: PeerId
-    ipv4_masq: str = ""
-    ipv6_masq: str = ""
-
-
-class ConnectionRemoved(msgspec.Struct, frozen=True, kw_only=True, tag="ConnectionRemoved.v1"):
-    """The node no longer sees the WireGuard-only peer."""
-
-    node: NodeId
-    peer: PeerId
-
-
 class CommandHandled(msgspec.Struct, frozen=True, kw_only=True, tag="CommandHandled.v1"):
     """The receipt of a command that was accepted: the answer that every resend gets.
 
@@ -331,8 +315,6 @@ NodeEvent = (
     | NodeRoutesApproved
     | NodeDeleted
 )
-PeerEvent = PeerRegistered | PeerRemoved | PeerDisabled | PeerExpired | PeerEnabled
-ConnectionEvent = ConnectionAdded | ConnectionUpdated | ConnectionRemoved
 Event = (
     TailnetEvent
     | PolicySet

@@ -34,11 +34,18 @@ from engine.domain.events import (
     NodeRoutesApproved,
     NodeTagged,
     PeerDisabled,
+    PeerDrained,
     PeerEnabled,
     PeerEvent,
     PeerExpired,
+    PeerMoved,
+    PeerPoolSet,
     PeerRegistered,
     PeerRemoved,
+    PeerRenamed,
+    PeerTagged,
+    PeerUndrained,
+    PeerUpdated,
     PoolsSet,
     TailnetEvent,
     UserCreated,
@@ -180,7 +187,9 @@ def _new_node(event: NodeRegistered, at: Millis) -> Node:
     )
 
 
-def evolve_peer(peer: Peer | None, event: PeerEvent, at: Millis) -> Peer | None:
+def evolve_peer(  # noqa: C901 (an arm for each event)
+    peer: Peer | None, event: PeerEvent, at: Millis
+) -> Peer | None:
     """Return the WireGuard-only peer after the event; None when there is none any more."""
     match event:
         case PeerRegistered():
@@ -205,6 +214,24 @@ def evolve_peer(peer: Peer | None, event: PeerEvent, at: Millis) -> Peer | None:
             return peer and replace(peer, expired_at=since)
         case PeerEnabled():
             return peer and replace(peer, parked_key=None, expired_at=NEVER)
+        case PeerUpdated():
+            return peer and replace(
+                peer,
+                public_key=event.public_key,
+                allowed_ips=event.allowed_ips,
+                endpoints=event.endpoints,
+                extra=event.extra,
+            )
+        case PeerRenamed(name=name):
+            return peer and replace(peer, name=name)
+        case PeerTagged(tags=tags):
+            return peer and replace(peer, extra=replace(peer.extra, tags=tags))
+        case PeerMoved(user=user):
+            return peer and replace(peer, user=user)
+        case PeerDrained() | PeerUndrained():
+            return peer and replace(peer, drained=isinstance(event, PeerDrained))
+        case PeerPoolSet():
+            return peer and replace(peer, masq_v4=event.ipv4, masq_v6=event.ipv6)
         case _:
             assert_never(event)
 
@@ -219,9 +246,17 @@ def evolve_connection(connection: Connection | None, event: ConnectionEvent, at:
                 ipv4_masq=event.ipv4_masq,
                 ipv6_masq=event.ipv6_masq,
                 created=at,
+                allowed_ips=event.allowed_ips,
+                jailed=event.jailed,
             )
         case ConnectionUpdated():
-            return connection and replace(connection, ipv4_masq=event.ipv4_masq, ipv6_masq=event.ipv6_masq)
+            return connection and replace(
+                connection,
+                ipv4_masq=event.ipv4_masq,
+                ipv6_masq=event.ipv6_masq,
+                allowed_ips=event.allowed_ips,
+                jailed=event.jailed,
+            )
         case ConnectionRemoved():
             return None
         case _:

@@ -19,6 +19,12 @@ from engine.domain.events import ExtraConfig, Location
 
 FIELD: Final = "extraConfig"
 _FIELDS: Final = ("exitNodeDNSResolvers", "suggestExitNode", "tags", "location")
+_ATTRIBUTES: Final[Mapping[str, str]] = {
+    "exitNodeDNSResolvers": "exit_node_dns_resolvers",
+    "suggestExitNode": "suggest_exit_node",
+    "tags": "tags",
+    "location": "location",
+}
 _PLACE: Final = ("country", "countryCode", "city", "cityCode", "latitude", "longitude", "priority")
 _TAG: Final = re.compile(r"tag:[a-z][a-z0-9-]*")
 _COUNTRY: Final = re.compile(r"[A-Za-z]{2}")
@@ -41,7 +47,8 @@ def parse_extra(given: Mapping[str, object]) -> tuple[ExtraConfig, list[str]]:
     fields = _fields(given, _FIELDS, FIELD, warnings)
     tags, doubts = parse_tags(_texts(fields, "tags"), field=f"{FIELD}.tags")
     warnings.extend(doubts)
-    suggest = fields.get("suggestExitNode", False)
+    suggest = fields.get("suggestExitNode")
+    suggest = False if suggest is None else suggest
     if not isinstance(suggest, bool):
         raise _wrong_type("suggestExitNode", "true or false")
     place = fields.get("location")
@@ -54,6 +61,12 @@ def parse_extra(given: Mapping[str, object]) -> tuple[ExtraConfig, list[str]]:
         location=None if place is None else _location(place, warnings),
     )
     return extra, warnings
+
+
+def given_fields(given: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the fields of `ExtraConfig`, by their names there, that the object gives."""
+    found = _fields(given, _FIELDS, FIELD, [])
+    return tuple(_ATTRIBUTES[name] for name in found)
 
 
 def parse_tags(texts: tuple[str, ...], *, field: str) -> tuple[tuple[str, ...], list[str]]:

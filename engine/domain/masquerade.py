@@ -55,7 +55,7 @@ def parse_masquerade(
             "masq.none",
             "a connection needs at least one masquerade address: the one that the peer expects this node to have",
             field=FIELDS[4],
-            hint="--ipv4-masq-addr, --ipv6-masq-addr, or both",
+            hint="--ipv4-masq-addr, --ipv6-masq-addr, or both; or a pool: netmap wg set-masq-pool",
         )
     warnings.extend(_mismatches(node, peer, found))
     return Masquerade(ipv4=found[4], ipv6=found[6]), warnings
@@ -117,7 +117,7 @@ def _refuse_taken(tailnet: Tailnet, node: Node, peer: Peer, address: Address) ->
             f"{peer.id}({peer.name}): the peer could not tell the two apart",
             field=field,
         )
-    if _is_the_peers_own(peer, str(address)):
+    if is_the_peers_own(peer, str(address)):
         raise Invalid(
             "masq.gateway",
             f"{address} is an address of {peer.id}({peer.name}) itself, by its allowed IPs or its resolvers",
@@ -125,7 +125,8 @@ def _refuse_taken(tailnet: Tailnet, node: Node, peer: Peer, address: Address) ->
         )
 
 
-def _is_the_peers_own(peer: Peer, address: str) -> bool:
+def is_the_peers_own(peer: Peer, address: str) -> bool:
+    """Return whether the address is one that the peer itself has, by its allowed IPs or its resolvers."""
     return (
         f"{address}/32" in peer.allowed_ips
         or f"{address}/128" in peer.allowed_ips

@@ -2,19 +2,28 @@
 
 Rule 1: one WireGuard key is one thing in a tailnet: a node, a former key of a node, or a WireGuard-only peer.
 Rule 2: ids begin at 100000001 and are never used again; the stable id says the id.
-Rule 3: a WireGuard-only peer goes only when nobody is connected to it.
+Rule 3: a WireGuard-only peer goes only when nobody is connected to it, or with its connections, in one decision.
 Rule 4: disabling parks the key in place; id, stable id and routes stay, so that a client's choice of exit stays.
 """
 
 import hashlib
 from typing import Final
 
+from engine.domain.aggregates import Peer
 from engine.domain.commands import DisablePeer, EnablePeer, ExpirePeer, RegisterPeer, RemovePeer
 from engine.domain.connections import removal_commands
 from engine.domain.decision import Decision, Given
 from engine.domain.endpoints import parse_endpoints
 from engine.domain.errors import Conflict
-from engine.domain.events import Location, PeerDisabled, PeerEnabled, PeerExpired, PeerRegistered, PeerRemoved
+from engine.domain.events import (
+    ConnectionRemoved,
+    Location,
+    PeerDisabled,
+    PeerEnabled,
+    PeerExpired,
+    PeerRegistered,
+    PeerRemoved,
+)
 from engine.domain.extra import parse_extra
 from engine.domain.keys import (
     MACHINE_PREFIX,
@@ -24,9 +33,11 @@ from engine.domain.keys import (
     wireguard_base64,
 )
 from engine.domain.names import checked_name
+from engine.domain.pairs import named
 from engine.domain.prefixes import parse_allowed_ips
 from engine.domain.refs import peer_of, user_of
-from engine.domain.state import Tailnet
+from engine.domain.state import DEFAULT_ROUTES, Tailnet
+from engine.domain.tags import known_tags
 from engine.domain.values import MachineKey, NodeKey, PeerId, StableId
 
 _MAX_HINTS: Final = 10
@@ -38,17 +49,18 @@ def register_peer(tailnet: Tailnet, command: RegisterPeer) -> Decision:
 
     Raises:
         NotFound: `user.not_found`.
-        Invalid: `name.*`, `key.*`, `allowedips.*`, `endpoint.*`, `extra.*`, `location.*`, `tag.syntax`.
+        Invalid: `name.*`, `key.*`, `allowedips.*`, `endpoint.*`, `extra.*`, `location.*`, `tag.*`.
         Conflict: `name.taken`, `peer.key_taken`.
         Refusal: `address.pool_exhausted`.
     """
     user = user_of(tailnet, command.user)
     name = checked_name(tailnet, command.name)
     key = parse_wireguard_key(command.public_key)
-    _refuse_taken_key(tailnet, key)
+    refuse_taken_key(tailnet, key)
     allowed_ips, warnings = parse_allowed_ips(tailnet, command.allowed_ips)
     endpoints, doubts = parse_endpoints(command.endpoints, allowed_ips)
     extra, more_doubts = parse_extra(command.extra_config)
+    known_tags(tailnet, extra.tags, field="extraConfig.tags")
     ipv4, ipv6 = tailnet.addresses_for_peer()
     event = PeerRegistered(
         peer=tailnet.next_peer,
@@ -62,14 +74,11 @@ def register_peer(tailnet: Tailnet, command: RegisterPeer) -> Decision:
         ipv6=ipv6,
         extra=extra,
     )
-    warnings += [*doubts, *_shared_endpoints(tailnet, endpoints), *more_doubts]
+    warnings += [*doubts, *shared_endpoints(tailnet, endpoints), *more_doubts]
     if extra.location is not None:
-        warnings += _city_clash(tailnet, extra.location)
-    if looks_clamped(key):
-        warnings.append(
-            "key.clamped: this key looks like a private key (one public key in 32 does): make sure that it is not"
-        )
-    return Decision(events=(event,), result=_described(event), warnings=tuple(warnings))
+        warnings += city_clash(tailnet, extra.location)
+    warnings += key_doubts(key)
+    return Decision(events=(event,), result=described(tailnet.next_peer, event), warnings=tuple(warnings))
 
 
 def remove_peer(tailnet: Tailnet, command: RemovePeer) -> Decision:
@@ -81,7 +90,7 @@ def remove_peer(tailnet: Tailnet, command: RemovePeer) -> Decision:
     """
     peer = peer_of(tailnet, command.peer)
     nodes = sorted(tailnet.nodes_of_peer.get(peer.id, ()))
-    if nodes:
+    if nodes and not command.cascade:
         commands = removal_commands(tailnet, peer.id)
         raise Conflict(
             "peer.connected",
@@ -90,7 +99,16 @@ def remove_peer(tailnet: Tailnet, command: RemovePeer) -> Decision:
             field="peer",
             hint=" && ".join(commands[:_MAX_HINTS]) + (" && …" if len(commands) > _MAX_HINTS else ""),
         )
-    return Decision(events=(PeerRemoved(peer=peer.id),), result={"id": peer.id, "name": peer.name})
+    ended = tuple(ConnectionRemoved(node=node, peer=peer.id) for node in nodes)
+    warnings: tuple[str, ...] = ()
+    if ended:
+        gone = f"peer.connections: {len(ended)} connections went with it"
+        warnings = (gone, *leaks(peer)) if DEFAULT_ROUTES & set(peer.allowed_ips) else (gone,)
+    return Decision(
+        events=(*ended, PeerRemoved(peer=peer.id)),
+        result={"id": peer.id, "name": peer.name},
+        warnings=warnings,
+    )
 
 
 def disable_peer(tailnet: Tailnet, command: DisablePeer, given: Given) -> Decision:
@@ -120,14 +138,10 @@ def expire_peer(tailnet: Tailnet, command: ExpirePeer, given: Given) -> Decision
     result = {"id": peer.id, "name": peer.name}
     if peer.expired_at:
         return Decision(result=result)
-    leak = (
-        "peer.leaks: a client in userspace mode that uses it as exit goes out directly now; "
-        f"`netmap wg disable {peer.name}` fails closed"
-    )
     return Decision(
         events=(PeerExpired(peer=peer.id, at=given.now),),
         result=result,
-        warnings=(leak,) if tailnet.nodes_of_peer.get(peer.id) else (),
+        warnings=leaks(peer) if tailnet.nodes_of_peer.get(peer.id) else (),
     )
 
 
@@ -144,7 +158,27 @@ def enable_peer(tailnet: Tailnet, command: EnablePeer) -> Decision:
     )
 
 
-def _refuse_taken_key(tailnet: Tailnet, key: NodeKey) -> None:
+def leaks(peer: Peer) -> tuple[str, ...]:
+    """Return the warning about what clients do whose exit is gone."""
+    leak = "a client in userspace mode that uses it as exit goes out directly now"
+    return (f"peer.leaks: {leak}; `netmap wg disable {peer.name}` fails closed",)
+
+
+def key_doubts(key: NodeKey) -> list[str]:
+    """Return a warning if the public key looks like a private one."""
+    if not looks_clamped(key):
+        return []
+    return [
+        "key.clamped: this key looks like a private key (one public key in 32 does): make sure that it is not"
+    ]
+
+
+def refuse_taken_key(tailnet: Tailnet, key: NodeKey) -> None:
+    """Refuse a key that something in the tailnet has, or had (rule 1).
+
+    Raises:
+        Conflict: `peer.key_taken`.
+    """
     other = tailnet.peer_by_key.get(key)
     if other is not None:
         raise Conflict(
@@ -164,39 +198,40 @@ def _refuse_taken_key(tailnet: Tailnet, key: NodeKey) -> None:
         )
 
 
-def _shared_endpoints(tailnet: Tailnet, endpoints: tuple[str, ...]) -> list[str]:
-    taken = {endpoint: tailnet.peers_by_endpoint.get(endpoint) for endpoint in endpoints}
-    return [
-        f"endpoint.shared: {_named(tailnet, min(others))} has {endpoint} too: no node can be connected to both"
-        for endpoint, others in taken.items()
-        if others
-    ]
+def shared_endpoints(
+    tailnet: Tailnet, endpoints: tuple[str, ...], besides: PeerId | None = None
+) -> list[str]:
+    """Return warnings about endpoints that another peer has too; `besides` is whose they are, if it is there."""
+    found = []
+    for endpoint in endpoints:
+        others = tailnet.peers_by_endpoint.get(endpoint, set()) - {besides}
+        if others:
+            holder = named(tailnet.peers[min(filter(None, others))])
+            found.append(f"endpoint.shared: {holder} has {endpoint} too: no node can be connected to both")
+    return found
 
 
-def _city_clash(tailnet: Tailnet, place: Location) -> list[str]:
+def city_clash(tailnet: Tailnet, place: Location, besides: PeerId | None = None) -> list[str]:
     """Warn of one city code in two countries: the client's list shows only one of them."""
     others: set[tuple[str, PeerId]] = tailnet.peers_by_city.get(place.city_code, set())
     for country, other in sorted(others):
-        if country != place.country_code:
-            known = f"{_named(tailnet, other)} has the city code {place.city_code} in {country}"
+        if country != place.country_code and other != besides:
+            known = f"{named(tailnet.peers[other])} has the city code {place.city_code} in {country}"
             return [f"location.city: {known}: clients' lists will show only one of the two"]
     return []
 
 
-def _named(tailnet: Tailnet, peer: PeerId) -> str:
-    return f"{peer}({tailnet.peers[peer].name})"
-
-
-def _described(event: PeerRegistered) -> dict[str, object]:
+def described(number: PeerId, peer: Peer | PeerRegistered) -> dict[str, object]:
+    """Return what the sender is told of a peer."""
     return {
-        "id": event.peer,
-        "stableId": event.stable_id,
-        "name": event.name,
-        "user": event.user,
-        "ipv4": event.ipv4,
-        "ipv6": event.ipv6,
-        "publicKey": wireguard_base64(event.public_key),
-        "nodeKey": event.public_key,
-        "allowedIps": list(event.allowed_ips),
-        "endpoints": list(event.endpoints),
+        "id": number,
+        "stableId": peer.stable_id,
+        "name": peer.name,
+        "user": peer.user,
+        "ipv4": peer.ipv4,
+        "ipv6": peer.ipv6,
+        "publicKey": wireguard_base64(peer.public_key),
+        "nodeKey": peer.public_key,
+        "allowedIps": list(peer.allowed_ips),
+        "endpoints": list(peer.endpoints),
     }

@@ -14,6 +14,7 @@ from typing import Final
 from engine.domain.addresses import TAILNET_V4, TAILNET_V6, Network
 from engine.domain.errors import Invalid
 from engine.domain.state import DEFAULT_ROUTES, Tailnet
+from engine.domain.values import PeerId
 
 FIELD: Final = "allowedIps"
 _LOOPBACK: Final = (ipaddress.IPv4Network("127.0.0.0/8"), ipaddress.IPv6Network("::1/128"))
@@ -24,8 +25,10 @@ _KNOWN: Final = 1_024
 """Prefixes that are remembered: parsing one takes 35 µs, a fifth of a whole registration."""
 
 
-def parse_allowed_ips(tailnet: Tailnet, texts: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
-    """Return the prefixes in canonical text, and warnings.
+def parse_allowed_ips(
+    tailnet: Tailnet, texts: Sequence[str], *, besides: PeerId | None = None
+) -> tuple[tuple[str, ...], list[str]]:
+    """Return the prefixes in canonical text, and warnings; `besides` is the peer whose they are, if there is one.
 
     Raises:
         Invalid: `allowedips.none`, `allowedips.syntax`, `allowedips.range`, `allowedips.tailnet`.
@@ -46,7 +49,7 @@ def parse_allowed_ips(tailnet: Tailnet, texts: Sequence[str]) -> tuple[tuple[str
         if prefix in found:
             warnings.append(f"allowedips.duplicate: {prefix} is given more than once")
         found[prefix] = None
-        warnings.extend(_shared(tailnet, prefix))
+        warnings.extend(_shared(tailnet, prefix, besides))
     defaults = DEFAULT_ROUTES & found.keys()
     if len(defaults) == 1:
         (missing,) = DEFAULT_ROUTES - defaults
@@ -54,6 +57,33 @@ def parse_allowed_ips(tailnet: Tailnet, texts: Sequence[str]) -> tuple[tuple[str
             f"allowedips.one_default: without {missing}, clients will not offer it as an exit node"
         )
     return tuple(found), warnings
+
+
+def parse_part(texts: Sequence[str] | None, whole: Sequence[str]) -> tuple[tuple[str, ...] | None, list[str]]:
+    """Return some of a peer's canonical allowed IPs for one connection, and warnings; None is all of them.
+
+    Raises:
+        Invalid: `allowedips.syntax`, `allowedips.range`, `allowedips.tailnet`, `allowedips.outside`.
+    """
+    warnings: list[str] = []
+    found: dict[str, None] = {}
+    for text in texts or ():
+        prefix, warning = _parse(text.strip())
+        warnings += [warning] if warning else []
+        if not is_covered(prefix, whole):
+            raise Invalid(
+                "allowedips.outside",
+                f"{text[:80]!r} is outside of what the peer may route: {', '.join(whole)}",
+                field=FIELD,
+            )
+        found[prefix] = None
+    return tuple(found) or None, warnings
+
+
+def is_covered(prefix: str, whole: Sequence[str]) -> bool:
+    """Return whether a prefix lies in one of the others."""
+    network = ipaddress.ip_network(prefix)
+    return any(_is_inside(network, ipaddress.ip_network(outer)) for outer in whole)
 
 
 def has_family(allowed_ips: Sequence[str], version: int) -> bool:
@@ -108,8 +138,8 @@ def _is_inside(network: Network, outer: Network) -> bool:
     )
 
 
-def _shared(tailnet: Tailnet, prefix: str) -> list[str]:
-    others = sorted(tailnet.peers_by_prefix.get(prefix, ()))
+def _shared(tailnet: Tailnet, prefix: str, besides: PeerId | None) -> list[str]:
+    others = sorted(tailnet.peers_by_prefix.get(prefix, set()) - {besides})
     if not others:
         return []
     named = ", ".join(f"{number}({tailnet.peers[number].name})" for number in others[:_MAX_SHOWN])

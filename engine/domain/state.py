@@ -20,44 +20,25 @@ from engine.domain.aggregates import (
     User,
 )
 from engine.domain.events import (
-    AuthKeyCreated,
     AuthKeyEvent,
-    AuthKeyExpired,
-    AuthKeyUsed,
-    AutoUpdatesSet,
-    BaseDomainSet,
     CommandHandled,
     ConnectionAdded,
     ConnectionEvent,
-    ConnectionRemoved,
     ConnectionUpdated,
-    DerpMapSet,
-    DomainsSet,
     Event,
-    LogStarted,
-    NodeDeleted,
     NodeEvent,
-    NodeExpired,
-    NodeExpirySet,
-    NodeRegistered,
-    NodeRenamed,
-    NodeReregistered,
-    NodeRoutesAdvertised,
-    NodeRoutesApproved,
-    NodeTagged,
     PeerDisabled,
+    PeerDrained,
     PeerEnabled,
     PeerEvent,
     PeerExpired,
-    PeerRegistered,
-    PeerRemoved,
+    PeerMoved,
+    PeerPoolSet,
+    PeerUndrained,
     PolicySet,
     PoolsSet,
     TailnetEvent,
-    UserCreated,
     UserEvent,
-    UserRoleSet,
-    WireGuardModeSet,
 )
 from engine.domain.evolve import (
     evolve_auth_key,
@@ -97,6 +78,17 @@ KEPT_POLICIES: Final = 100
 KEPT_POLICY_CHARACTERS: Final = 16 * 1024 * 1024
 """Former policies that one may go back to: the latest distinct ones, so many and so long together at most."""
 
+_UNLISTED: Final = (
+    PeerDisabled,
+    PeerExpired,
+    PeerEnabled,
+    PeerMoved,
+    PeerDrained,
+    PeerUndrained,
+    PeerPoolSet,
+)
+"""What happens to a WireGuard-only peer and no index knows of."""
+
 
 class Tailnet:
     """Everything that decisions may ask about, in memory.
@@ -104,7 +96,8 @@ class Tailnet:
     Tables are dicts by id. Indices: nodes by key, name, machine and user; WireGuard-only peers by key, name,
     endpoint, prefix and city; users by name in lower case; pre-auth keys by digest; connections from both ends.
     `retired_keys` holds the former keys of living nodes; `holders` says who has an address (as an integer; nodes
-    and WireGuard-only peers share one number space); `handed_out` is the last address that each pool gave.
+    and WireGuard-only peers share one number space); `handed_out` is the last address that each pool gave, as
+    `masq_handed_out` is for the masquerade pools, by peer and IP version.
     `policies` holds texts by digest, the last one set at the end: the present one and former ones.
     """
 
@@ -141,6 +134,7 @@ class Tailnet:
         self.peers_of_node: dict[NodeId, set[PeerId]] = {}
         self.nodes_of_peer: dict[PeerId, set[NodeId]] = {}
         self.masq_by_peer: dict[tuple[PeerId, str], NodeId] = {}
+        self.masq_handed_out: dict[tuple[PeerId, int], int] = {}
 
     def __eq__(self, other: object) -> bool:
         """Return whether both hold the same, indices included: what a replay must give."""
@@ -148,43 +142,22 @@ class Tailnet:
 
     def apply(self, event: Event, at: Millis) -> None:
         """Take in an event of the log, recorded at `at`; cannot fail."""
-        match event:
-            case CommandHandled():
-                pass
-            case (
-                NodeRegistered()
-                | NodeReregistered()
-                | NodeExpired()
-                | NodeExpirySet()
-                | NodeRenamed()
-                | NodeTagged()
-                | NodeRoutesAdvertised()
-                | NodeRoutesApproved()
-                | NodeDeleted()
-            ):
-                self._apply_node(event, at)
-            case AuthKeyCreated() | AuthKeyUsed() | AuthKeyExpired():
-                self._apply_auth_key(event, at)
-            case ConnectionAdded() | ConnectionUpdated() | ConnectionRemoved():
-                self._apply_connection(event, at)
-            case PeerRegistered() | PeerRemoved() | PeerDisabled() | PeerExpired() | PeerEnabled():
-                self._apply_peer(event, at)
-            case UserCreated() | UserRoleSet():
-                self._apply_user(event, at)
-            case PolicySet():
-                self._apply_policy(event, at)
-            case (
-                LogStarted()
-                | BaseDomainSet()
-                | PoolsSet()
-                | DerpMapSet()
-                | DomainsSet()
-                | WireGuardModeSet()
-                | AutoUpdatesSet()
-            ):
-                self._apply_settings(event)
-            case _:
-                assert_never(event)
+        if isinstance(event, NodeEvent):
+            self._apply_node(event, at)
+        elif isinstance(event, AuthKeyEvent):
+            self._apply_auth_key(event, at)
+        elif isinstance(event, ConnectionEvent):
+            self._apply_connection(event, at)
+        elif isinstance(event, PeerEvent):
+            self._apply_peer(event, at)
+        elif isinstance(event, UserEvent):
+            self._apply_user(event, at)
+        elif isinstance(event, PolicySet):
+            self._apply_policy(event, at)
+        elif isinstance(event, TailnetEvent):
+            self._apply_settings(event)
+        elif not isinstance(event, CommandHandled):
+            assert_never(event)
 
     def is_name_taken(self, name: str) -> bool:
         """Return whether a node or a WireGuard-only peer has the name."""
@@ -289,13 +262,13 @@ class Tailnet:
     def _apply_peer(self, event: PeerEvent, at: Millis) -> None:
         before = self.peers.get(event.peer)
         after = evolve_peer(before, event, at)
-        if after is not None and isinstance(event, PeerDisabled | PeerExpired | PeerEnabled):
-            self.peers[after.id] = after  # no index knows of these
+        if after is not None and isinstance(event, _UNLISTED):
+            self.peers[after.id] = after
             return
-        self.peers.pop(event.peer, None)
         if before is not None:
             self._unlist_peer(before)
         if after is None:
+            self._forget_peer(event.peer, before)
             return
         self.peers[after.id] = after
         self.peer_by_key[after.public_key] = after.id
@@ -308,9 +281,10 @@ class Tailnet:
         if after.extra.location is not None:
             place = after.extra.location
             _join(self.peers_by_city, place.city_code, (place.country_code, after.id))
-        self._hold("peers_v4", after.ipv4, after.id)
-        self._hold("peers_v6", after.ipv6, after.id)
-        self.next_peer = max(self.next_peer, PeerId(after.id + 1))
+        if before is None:
+            self._hold("peers_v4", after.ipv4, after.id)
+            self._hold("peers_v6", after.ipv6, after.id)
+            self.next_peer = max(self.next_peer, PeerId(after.id + 1))
 
     def _unlist_peer(self, peer: Peer) -> None:
         self.peer_by_key.pop(peer.public_key, None)
@@ -322,8 +296,14 @@ class Tailnet:
         if peer.extra.location is not None:
             place = peer.extra.location
             _leave(self.peers_by_city, place.city_code, (place.country_code, peer.id))
-        self._release(peer.ipv4)
-        self._release(peer.ipv6)
+
+    def _forget_peer(self, number: PeerId, peer: Peer | None) -> None:
+        self.peers.pop(number, None)
+        for version in (4, 6):
+            self.masq_handed_out.pop((number, version), None)
+        if peer is not None:
+            self._release(peer.ipv4)
+            self._release(peer.ipv6)
 
     def _apply_connection(self, event: ConnectionEvent, at: Millis) -> None:
         node, peer = pair = event.node, event.peer
@@ -340,9 +320,12 @@ class Tailnet:
         self.connections[pair] = after
         _join(self.peers_of_node, node, peer)
         _join(self.nodes_of_peer, peer, node)
-        for address in (after.ipv4_masq, after.ipv6_masq):
+        is_from_pool = isinstance(event, ConnectionAdded | ConnectionUpdated) and event.from_pool
+        for version, address in ((4, after.ipv4_masq), (6, after.ipv6_masq)):
             if address:
                 self.masq_by_peer[peer, address] = node
+                if is_from_pool and peer in self.peers:
+                    self.masq_handed_out[peer, version] = int(ipaddress.ip_address(address))
 
     def _hold(self, pool: PoolName, address: str, holder: NodeId | PeerId) -> None:
         number = int(ipaddress.ip_address(address))

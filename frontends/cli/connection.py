@@ -32,6 +32,8 @@ def list_(operator: Operator, node: str | None, peer: str | None) -> None:
         Column("PEER", lambda row: named(row, "peer")),
         Column("IPV4 MASQUERADE", lambda row: row.get("ipv4MasqAddr")),
         Column("IPV6 MASQUERADE", lambda row: row.get("ipv6MasqAddr")),
+        Column("ALLOWED IPS", lambda row: row.get("allowedIps")),
+        Column("FAR SIDE MAY", lambda row: "answer" if row.get("jailed", True) else "call"),
         Column("CREATED", lambda row: ago(row.get("created"), now)),
     )
     wanted = {

@@ -5,17 +5,26 @@ import click
 from frontends.cli import live, output
 from frontends.cli.failure import Exit, Failure, Trouble
 from frontends.cli.groups import Nouns
-from frontends.cli.node import addresses, sure
+from frontends.cli.node import addresses
 from frontends.cli.operator import Operator, changing, reading
 from frontends.cli.options import only, subject
 from frontends.cli.output import Column, Row
 from frontends.cli.session import Session
 from frontends.cli.text import ago, pick, reference, short_key
 
+_LIFE = "frontends.cli.peerlife"
 wg = Nouns(
     help="WireGuard-only peers: external endpoints without a Tailscale client.",
     lazy={
         "register": "frontends.cli.wgonly:register",
+        "update": f"{_LIFE}:update",
+        "rename": f"{_LIFE}:rename",
+        "set-tags": f"{_LIFE}:set_tags",
+        "move": f"{_LIFE}:move",
+        "drain": f"{_LIFE}:drain",
+        "undrain": f"{_LIFE}:undrain",
+        "set-masq-pool": f"{_LIFE}:set_masq_pool",
+        "remove": f"{_LIFE}:remove",
         "export": "frontends.cli.wgexport:export",
         "import": "frontends.cli.wgimport:import_",
     },
@@ -49,7 +58,9 @@ def state(row: Row) -> str:
     """Return whether a peer carries traffic, in a word."""
     if row.get("disabled"):
         return "disabled"
-    return "expired" if row.get("expiredAt") else "enabled"
+    if row.get("expiredAt"):
+        return "expired"
+    return "drained" if row.get("drained") else "enabled"
 
 
 @wg.command("get")
@@ -65,19 +76,6 @@ def get(operator: Operator, words: tuple[str, ...], peer_by_flag: str | None) ->
         output.emit_facts({**found, **times})
     else:
         output.emit(operator.form, found)
-
-
-@wg.command("remove")
-@_peer
-@click.option("--force", is_flag=True, help="Do not ask.")
-@changing
-def remove(operator: Operator, words: tuple[str, ...], peer_by_flag: str | None, force: bool) -> None:
-    """Remove a WireGuard-only peer; refused while a node is connected to it."""
-    from engine.domain.commands import RemovePeer
-
-    (which,) = only(words, peer_by_flag)
-    sure(f"Remove {which}?", force=force)
-    operator.done(operator.send(RemovePeer(peer=reference(which))), {})
 
 
 @wg.command("disable")

@@ -38,6 +38,12 @@ _V6 = click.option(
     metavar="ADDRESS",
     help="The IPv6 source that the peer expects of the node.",
 )
+_PART = click.option(
+    "--allowed-ips",
+    multiple=True,
+    metavar="PREFIX,…",
+    help="What the node gets of the peer's allowed IPs; not given: all.",
+)
 
 
 @click.command("register-wg-only")
@@ -102,9 +108,22 @@ def register(
 @_PEER
 @_V4
 @_V6
+@_PART
+@click.option(
+    "--unjailed", is_flag=True, help="Let the far side call the node, as far as the policy names it."
+)
 @changing
-def add(operator: Operator, node_id: str, wg_peer_id: str, ipv4_masq_addr: str, ipv6_masq_addr: str) -> None:
-    """Connect a node to a WireGuard-only peer, with at least one masquerade address."""
+def add(
+    operator: Operator,
+    *,
+    node_id: str,
+    wg_peer_id: str,
+    ipv4_masq_addr: str,
+    ipv6_masq_addr: str,
+    allowed_ips: tuple[str, ...],
+    unjailed: bool,
+) -> None:
+    """Connect a node to a WireGuard-only peer; without a masquerade address the peer's pool gives one."""
     from engine.domain.commands import AddConnection
 
     command = AddConnection(
@@ -112,6 +131,8 @@ def add(operator: Operator, node_id: str, wg_peer_id: str, ipv4_masq_addr: str, 
         peer=reference(wg_peer_id),
         ipv4_masq_addr=ipv4_masq_addr,
         ipv6_masq_addr=ipv6_masq_addr,
+        allowed_ips=listed(allowed_ips) or None,
+        jailed=not unjailed,
     )
     _connect(operator, command, node_id, wg_peer_id, "what the far side needs")
 
@@ -121,11 +142,25 @@ def add(operator: Operator, node_id: str, wg_peer_id: str, ipv4_masq_addr: str, 
 @_PEER
 @_V4
 @_V6
+@_PART
+@click.option("--all-allowed-ips", "whole", is_flag=True, help="All that the peer has, again.")
+@click.option("--jailed/--unjailed", "jailed", default=None, help="Whether the far side may only answer.")
 @changing
 def update(
-    operator: Operator, node_id: str, wg_peer_id: str, ipv4_masq_addr: str, ipv6_masq_addr: str
+    operator: Operator,
+    *,
+    node_id: str,
+    wg_peer_id: str,
+    ipv4_masq_addr: str,
+    ipv6_masq_addr: str,
+    allowed_ips: tuple[str, ...],
+    whole: bool,
+    jailed: bool | None,
 ) -> None:
-    """Replace both masquerade addresses of a connection; one that is not given is taken away."""
+    """Replace both masquerade addresses of a connection (one that is not given is taken away), or the rest.
+
+    With none given, but another option, they stay.
+    """
     from engine.domain.commands import UpdateConnection
 
     command = UpdateConnection(
@@ -133,6 +168,8 @@ def update(
         peer=reference(wg_peer_id),
         ipv4_masq_addr=ipv4_masq_addr,
         ipv6_masq_addr=ipv6_masq_addr,
+        allowed_ips=() if whole else listed(allowed_ips) or None,
+        jailed=jailed,
     )
     _connect(operator, command, node_id, wg_peer_id, "what the far side needs now")
 
@@ -140,13 +177,13 @@ def update(
 def _connect(
     operator: Operator, command: "AddConnection | UpdateConnection", node_id: str, wg_peer_id: str, why: str
 ) -> None:
-    """Send the command; show the pair as it was typed, the addresses, and what the far side needs."""
+    """Send the command; show the pair as it was typed, the addresses that it has, and what the far side needs."""
     accepted = operator.send(command)
     said = {
         "node": node_id,
         "peer": wg_peer_id,
-        "ipv4MasqAddr": command.ipv4_masq_addr,
-        "ipv6MasqAddr": command.ipv6_masq_addr,
+        "ipv4MasqAddr": accepted.result.get("ipv4MasqAddr", command.ipv4_masq_addr),
+        "ipv6MasqAddr": accepted.result.get("ipv6MasqAddr", command.ipv6_masq_addr),
     }
     operator.done(accepted, said, f"netmap wg export --peer {wg_peer_id}   # {why}")
 

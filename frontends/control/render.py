@@ -163,13 +163,13 @@ def wireguard_node(
         hostinfo=_host_of_peer(peer),
         created=timetext.show(peer.created),
         tags=extra.tags or None,
-        online=not (peer.parked_key or peer.expired_at),
+        online=not (peer.parked_key or peer.expired_at or peer.drained),
         machine_authorized=True,
         cap_map={SUGGEST_EXIT_NODE: None} if extra.suggest_exit_node else {},
         self_node_v4_masq_addr_for_this_peer=_address(connection.ipv4_masq),
         self_node_v6_masq_addr_for_this_peer=_address(connection.ipv6_masq) if translates else None,
         is_wireguard_only=True,
-        is_jailed=True,
+        is_jailed=connection.jailed,
         exit_node_dns_resolvers=tuple(Resolver(addr=a) for a in extra.exit_node_dns_resolvers) or None,
     )
 

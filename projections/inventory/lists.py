@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from engine.domain.aggregates import AuthKey, Connection, Node, Peer
+from engine.domain.pairs import connected_part
 from engine.domain.state import Tailnet
 from engine.domain.values import NodeId, PeerId, UserId
 from engine.domain.whom import domains_of
@@ -200,6 +201,9 @@ def _peer_row(tailnet: Tailnet, peer: Peer) -> PeerRow:
         disabled=peer.parked_key is not None,
         expired_at=peer.expired_at,
         connected_nodes=tuple(f"{number}({_node_name(tailnet, number)})" for number in connected),
+        drained=peer.drained,
+        masq_pool_v4=peer.masq_v4,
+        masq_pool_v6=peer.masq_v6,
     )
 
 
@@ -212,4 +216,11 @@ def _connection_row(tailnet: Tailnet, connection: Connection) -> ConnectionRow:
         ipv4_masq_addr=connection.ipv4_masq,
         ipv6_masq_addr=connection.ipv6_masq,
         created=connection.created,
+        allowed_ips=_part(tailnet, connection),
+        jailed=connection.jailed,
     )
+
+
+def _part(tailnet: Tailnet, connection: Connection) -> tuple[str, ...]:
+    peer = tailnet.peers.get(connection.peer)
+    return () if peer is None else connected_part(connection, peer)

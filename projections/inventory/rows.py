@@ -125,6 +125,9 @@ class PeerRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     disabled: bool
     expired_at: int
     connected_nodes: tuple[str, ...]
+    drained: bool = False
+    masq_pool_v4: str = ""
+    masq_pool_v6: str = ""
 
 
 class ConnectionRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -137,6 +140,10 @@ class ConnectionRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     ipv4_masq_addr: str
     ipv6_masq_addr: str
     created: int
+    allowed_ips: tuple[str, ...] = ()
+    """What the node gets of the peer's, before any policy."""
+    jailed: bool = True
+    """Whether the far side may only answer."""
 
 
 class SettingsRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

@@ -1,6 +1,6 @@
 """What is one node's own: its connections to WireGuard-only peers.
 
-Rule 1: in mode `bypass` connections alone decide. In mode `enforce` the policy must allow the way too: what it does not allow
+Rule 1: a connection may have a part of the peer's allowed IPs only. In mode `bypass` connections alone decide. In mode `enforce` the policy must allow the way too: what it does not allow
         is cut from the peer's allowed IPs, and a peer of which nothing is left is not shown (`engine/policy/permit.py`).
 """
 
@@ -28,11 +28,12 @@ def put_all_extras(state: NetmapState) -> list[Change | None]:
 
 
 def _extra(state: NetmapState, connection: Connection, peer: Peer) -> ConnectionExtra | None:
-    allowed = None
+    allowed = connection.allowed_ips
     if state.tailnet.settings.is_enforced:
         held = state.node(connection.node)
         permit = Permit() if held is None else state.standings[held.class_id].permit
-        allowed = permitted(peer.allowed_ips, (peer.ipv4, peer.ipv6), peer.extra.tags, permit)
+        whole = peer.allowed_ips if allowed is None else allowed
+        allowed = permitted(whole, (peer.ipv4, peer.ipv6), peer.extra.tags, permit)
         if allowed is None:
             return None
     return ConnectionExtra(
@@ -40,4 +41,5 @@ def _extra(state: NetmapState, connection: Connection, peer: Peer) -> Connection
         ipv4_masq=connection.ipv4_masq,
         ipv6_masq=connection.ipv6_masq,
         allowed_ips=allowed,
+        jailed=connection.jailed,
     )

@@ -24,6 +24,7 @@ from engine.domain.events import (
     BaseDomainSet,
     CommandHandled,
     ConnectionAdded,
+    ConnectionEvent,
     ConnectionRemoved,
     ConnectionUpdated,
     DerpMapSet,
@@ -40,10 +41,18 @@ from engine.domain.events import (
     NodeRoutesApproved,
     NodeTagged,
     PeerDisabled,
+    PeerDrained,
     PeerEnabled,
+    PeerEvent,
     PeerExpired,
+    PeerMoved,
+    PeerPoolSet,
     PeerRegistered,
     PeerRemoved,
+    PeerRenamed,
+    PeerTagged,
+    PeerUndrained,
+    PeerUpdated,
     PolicySet,
     PoolsSet,
     UserCreated,
@@ -108,18 +117,32 @@ def _touched(state: NetmapState, event: Event) -> list[Change | None]:
             | NodeDeleted(node=number)
         ):
             return _put_node(state, number)
+        case PoolsSet() | AuthKeyCreated() | AuthKeyUsed() | AuthKeyExpired() | CommandHandled():
+            return []
+        case _:
+            return _touched_by_peers(state, event)
+
+
+def _touched_by_peers(state: NetmapState, event: PeerEvent | ConnectionEvent) -> list[Change | None]:
+    match event:
         case (
             PeerRegistered(peer=peer)
             | PeerRemoved(peer=peer)
             | PeerDisabled(peer=peer)
             | PeerExpired(peer=peer)
             | PeerEnabled(peer=peer)
+            | PeerRenamed(peer=peer)
+            | PeerDrained(peer=peer)
+            | PeerUndrained(peer=peer)
         ):
             return [_put_peer(state, peer)]
+        case PeerUpdated(peer=peer) | PeerTagged(peer=peer):
+            nodes = sorted(state.tailnet.nodes_of_peer.get(peer, ()))
+            return [_put_peer(state, peer), *(put_extras(state, number) for number in nodes)]
+        case PeerMoved() | PeerPoolSet():
+            return []
         case ConnectionAdded(node=number) | ConnectionUpdated(node=number) | ConnectionRemoved(node=number):
             return [put_extras(state, number)]
-        case PoolsSet() | AuthKeyCreated() | AuthKeyUsed() | AuthKeyExpired() | CommandHandled():
-            return []
         case _:
             assert_never(event)
 

@@ -45,4 +45,5 @@ def peer_object(peer: Peer) -> WireGuardPeerObject:
         extra=peer.extra,
         parked_key=peer.parked_key,
         expired_at=peer.expired_at,
+        drained=peer.drained,
     )

@@ -36,10 +36,17 @@ from engine.domain.events import (
     NodeRoutesApproved,
     NodeTagged,
     PeerDisabled,
+    PeerDrained,
     PeerEnabled,
     PeerExpired,
+    PeerMoved,
+    PeerPoolSet,
     PeerRegistered,
     PeerRemoved,
+    PeerRenamed,
+    PeerTagged,
+    PeerUndrained,
+    PeerUpdated,
     PolicySet,
     PoolsSet,
     UserCreated,
@@ -262,16 +269,58 @@ class Teller:
             )
             self.events.append(switches[b % 3])
 
+    def peer_change(self, a: int, b: int) -> None:
+        if self.peers:
+            number = self.peers[a % len(self.peers)]
+            changes: tuple[Event, ...] = (
+                PeerUpdated(
+                    peer=number,
+                    public_key=NodeKey(key("nodekey", "peer", number, b % 4 and self.step)),
+                    allowed_ips=(("0.0.0.0/0", "::/0"), (f"10.{b}.0.0/16", "10.0.0.0/15", "0.0.0.0/0"))[
+                        b % 2
+                    ],
+                    endpoints=(f"192.0.2.{a % 200 + 1}:51820",),
+                    extra=ExtraConfig(suggest_exit_node=a % 2 == 0, tags=TAGS[b % len(TAGS)]),
+                ),
+                PeerRenamed(peer=number, name=f"relay{number}x{b % 3}"),
+                PeerTagged(peer=number, tags=TAGS[a % len(TAGS)]),
+                PeerMoved(peer=number, user=self.users[b % len(self.users)]),
+                PeerDrained(peer=number),
+                PeerUndrained(peer=number),
+                PeerPoolSet(peer=number, ipv4=f"10.64.{b}.0/24"),
+            )
+            self.events.append(changes[b % len(changes)])
+
     def connect(self, a: int, b: int) -> None:
         if not (self.nodes and self.peers):
             return
         pair = (self.nodes[a % len(self.nodes)], self.peers[b % len(self.peers)])
         masq = f"10.64.{pair[0] % 250}.{self.step % 250}"
+        part = (None, None, ("10.0.0.0/16",))[(a + b) % 3]
+        node, peer, jailed, from_pool = *pair, part is None or a % 2 == 0, b % 2 == 0
         if pair in self.connections:
-            self.events.append(ConnectionUpdated(node=pair[0], peer=pair[1], ipv4_masq=masq))
+            self.events.append(
+                ConnectionUpdated(
+                    node=node,
+                    peer=peer,
+                    ipv4_masq=masq,
+                    allowed_ips=part,
+                    jailed=jailed,
+                    from_pool=from_pool,
+                )
+            )
         else:
             self.connections.append(pair)
-            self.events.append(ConnectionAdded(node=pair[0], peer=pair[1], ipv4_masq=masq))
+            self.events.append(
+                ConnectionAdded(
+                    node=node,
+                    peer=peer,
+                    ipv4_masq=masq,
+                    allowed_ips=part,
+                    jailed=jailed,
+                    from_pool=from_pool,
+                )
+            )
 
     def disconnect(self, a: int, _b: int) -> None:
         if self.connections:
@@ -328,6 +377,7 @@ TELLERS: Final[dict[str, Callable[[Teller, int, int], None]]] = {
     "peer": Teller.peer,
     "peer_end": Teller.peer_end,
     "peer_switch": Teller.peer_switch,
+    "peer_change": Teller.peer_change,
     "connect": Teller.connect,
     "disconnect": Teller.disconnect,
     "settings": Teller.settings,

@@ -21,6 +21,7 @@ from engine.domain.events import (
     PeerEnabled,
     PeerExpired,
     PeerRegistered,
+    PeerUpdated,
 )
 from engine.domain.values import Millis, Position
 from engine.ports import Recorded
@@ -106,6 +107,11 @@ def _switches(events: Sequence[Event]) -> dict[int, tuple[str, bool]]:
                 now[event.peer] = (now[event.peer][0], True)
             case PeerEnabled():
                 now[event.peer] = (own[event.peer], False)
+            case PeerUpdated():
+                shown, is_expired = now[event.peer]
+                shown = event.public_key if shown == own[event.peer] else shown
+                own[event.peer] = event.public_key
+                now[event.peer] = (shown, is_expired)
             case _:
                 pass
     return now

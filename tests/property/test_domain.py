@@ -18,27 +18,34 @@ from engine.domain.commands import (
     CreateUser,
     DeleteNode,
     DisablePeer,
+    DrainPeer,
     EnablePeer,
     ExpireAuthKey,
     ExpireNode,
     ExpirePeer,
     LogOutNode,
+    MovePeer,
     RegisterNode,
     RegisterPeer,
     RemoveConnection,
     RemovePeer,
     RenameNode,
+    RenamePeer,
     RevertPolicy,
     SetAutoUpdates,
     SetBaseDomain,
     SetDomains,
+    SetMasqueradePool,
     SetNodeExpiry,
     SetPolicy,
     SetPools,
     SetUserRole,
     SetWireGuardMode,
     TagNode,
+    TagPeer,
+    UndrainPeer,
     UpdateConnection,
+    UpdatePeer,
 )
 from engine.domain.decide import decide
 from engine.domain.document import document_of
@@ -51,8 +58,9 @@ from engine.domain.events import (
     NodeRoutesApproved,
     PeerRegistered,
 )
+from engine.domain.prefixes import is_covered
 from engine.domain.routes import QUIET_MILLIS, offered
-from engine.domain.state import Tailnet
+from engine.domain.state import DEFAULT_ROUTES, Tailnet
 from engine.domain.values import Millis
 from tests.kit.scenario import START, Scene, machine_key, node_key, peer_id, peer_key
 
@@ -123,17 +131,39 @@ peer_registrations = st.builds(
     endpoints=st.sampled_from([("1.2.3.4:1",), ("1.2.3.5:1",), ("1.2.3.4:1", "[2001:db8::1]:9"), ("x:1",)]),
 )
 connection = {"node": nodes, "peer": peers}
-masqs = {"ipv4_masq_addr": masq4, "ipv6_masq_addr": masq6}
+parts = st.sampled_from([None, None, (), ("192.0.2.0/25",), ("10.0.0.0/24", "::/0")])
+masqs = {"ipv4_masq_addr": masq4, "ipv6_masq_addr": masq6, "allowed_ips": parts}
 commands: st.SearchStrategy[Command] = st.one_of(
     registrations,
     registrations,
     registrations,
     peer_registrations,
     st.builds(AddConnection, **connection, **masqs),
-    st.builds(AddConnection, **connection, **masqs),
-    st.builds(UpdateConnection, **connection, **masqs),
+    st.builds(AddConnection, **connection, **masqs, jailed=st.booleans()),
+    st.builds(UpdateConnection, **connection, **masqs, jailed=st.none() | st.booleans()),
     st.builds(RemoveConnection, **connection),
-    st.builds(RemovePeer, peer=peers),
+    st.builds(RemovePeer, peer=peers, cascade=st.booleans()),
+    st.builds(
+        UpdatePeer,
+        peer=peers,
+        public_key=st.sampled_from([None, peer_key("p"), peer_key("s"), KEYS[0]]),
+        allowed_ips=st.sampled_from(
+            [None, ("0.0.0.0/0", "::/0"), ("192.0.2.0/24",), ("10.0.0.0/24", "::/0")]
+        ),
+        endpoints=st.sampled_from([None, ("1.2.3.4:1",), ("1.2.3.6:1",)]),
+        extra_config=st.sampled_from([None, {"tags": ["tag:a"]}, {"suggestExitNode": True}]),
+    ),
+    st.builds(RenamePeer, peer=peers, name=names),
+    st.builds(TagPeer, peer=peers, tags=tags),
+    st.builds(MovePeer, peer=peers, user=users),
+    st.builds(DrainPeer, peer=peers),
+    st.builds(UndrainPeer, peer=peers),
+    st.builds(
+        SetMasqueradePool,
+        peer=peers,
+        ipv4=st.sampled_from(["", "10.0.0.0/29", "10.0.0.0/30"]),
+        ipv6=st.sampled_from(["", "fd00::/125"]),
+    ),
     st.builds(DisablePeer, peer=peers),
     st.builds(ExpirePeer, peer=peers),
     st.builds(EnablePeer, peer=peers),
@@ -254,6 +284,14 @@ def check(tailnet: Tailnet) -> None:
         if address
     ]
     assert len(set(masquerades)) == len(masquerades), "two nodes have one masquerade address at one peer"
+    for (_, number), held in tailnet.connections.items():
+        relay = tailnet.peers[number]
+        mine = relay.allowed_ips if held.allowed_ips is None else held.allowed_ips
+        assert all(is_covered(prefix, relay.allowed_ips) for prefix in mine), "a part that is outside"
+        assert held.jailed or not DEFAULT_ROUTES & set(mine), "somebody who could speak as anybody may call"
+    for numbers in tailnet.peers_of_node.values():
+        endpoints = [endpoint for number in numbers for endpoint in tailnet.peers[number].endpoints]
+        assert len(set(endpoints)) == len(endpoints), "a node has two peers at one endpoint"
     for holder in tailnet.nodes.values():
         for kept in (holder.advertised, holder.approved):
             assert kept == offered(kept), "a route that is none, or out of order"
@@ -354,6 +392,7 @@ def test_the_commands_of_these_properties_reach_every_event() -> None:
     assert met >= {
         "NodeRegistered", "NodeReregistered", "NodeExpired", "NodeExpirySet", "NodeRenamed", "NodeDeleted",
         "PeerRegistered", "PeerRemoved", "PeerDisabled", "PeerExpired", "PeerEnabled",
+        "PeerUpdated", "PeerRenamed", "PeerTagged", "PeerMoved", "PeerDrained", "PeerUndrained", "PeerPoolSet",
         "ConnectionAdded", "ConnectionUpdated", "ConnectionRemoved",
         "AuthKeyCreated", "AuthKeyUsed", "AuthKeyExpired", "PoolsSet", "BaseDomainSet",
         "UserCreated", "UserRoleSet", "NodeTagged", "NodeRoutesAdvertised", "NodeRoutesApproved",

@@ -6,6 +6,8 @@ import pytest
 
 from tests.unit.cli.stage import NOW, Stage, accepted, refused
 
+AS_EVER: dict[str, Any] = {"allowedIps": None, "jailed": None}
+"""What stays of a connection that is updated."""
 CASES: list[tuple[str, str, dict[str, Any]]] = [
     (
         "user create alice --email a@b",
@@ -62,17 +64,76 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("nodes rename --identifier 7 desk", "node.rename", {"node": 7, "name": "desk"}),
     ("node delete 7", "node.remove", {"node": 7}),
     ("node rm -i 7 --force", "node.remove", {"node": 7}),
-    ("node delete 100000001", "peer.remove", {"peer": 100_000_001}),
-    ("wg remove mullvad-exit", "peer.remove", {"peer": "mullvad-exit"}),
+    ("node delete 100000001", "peer.remove", {"peer": 100_000_001, "cascade": False}),
+    ("wg remove mullvad-exit", "peer.remove", {"peer": "mullvad-exit", "cascade": False}),
+    ("peer rm exit --cascade --force", "peer.remove", {"peer": "exit", "cascade": True}),
+    (
+        "wg update exit --endpoints 1.2.3.4:1,1.2.3.5:1",
+        "peer.update",
+        {
+            "peer": "exit",
+            "publicKey": None,
+            "allowedIps": None,
+            "endpoints": ["1.2.3.4:1", "1.2.3.5:1"],
+            "extraConfig": None,
+        },
+    ),
+    (
+        'wg update -i 100000001 --public-key K --allowed-ips ::/0 --extra-config {"tags":null}',
+        "peer.update",
+        {
+            "peer": 100_000_001,
+            "publicKey": "K",
+            "allowedIps": ["::/0"],
+            "endpoints": None,
+            "extraConfig": {"tags": None},
+        },
+    ),
+    ("wg rename exit sto-1", "peer.rename", {"peer": "exit", "name": "sto-1"}),
+    ("wg set-tags exit tag:a,tag:b", "peer.set-tags", {"peer": "exit", "tags": ["tag:a", "tag:b"]}),
+    ("wg set-tags exit", "peer.set-tags", {"peer": "exit", "tags": []}),
+    ("wg move exit 2", "peer.move", {"peer": "exit", "user": 2}),
+    ("wg drain exit", "peer.drain", {"peer": "exit"}),
+    ("wg undrain exit", "peer.undrain", {"peer": "exit"}),
+    (
+        "wg set-masq-pool exit --ipv4 10.64.0.0/24",
+        "peer.set-masq-pool",
+        {"peer": "exit", "ipv4": "10.64.0.0/24", "ipv6": ""},
+    ),
+    ("wg set-masq-pool exit --none", "peer.set-masq-pool", {"peer": "exit", "ipv4": "", "ipv6": ""}),
+    (
+        "connection add --node-id 1 --wg-peer-id exit --allowed-ips 10.9.0.0/24,10.8.0.0/24 --unjailed",
+        "connection.add",
+        {
+            "node": 1,
+            "peer": "exit",
+            "ipv4MasqAddr": "",
+            "ipv6MasqAddr": "",
+            "allowedIps": ["10.9.0.0/24", "10.8.0.0/24"],
+            "jailed": False,
+        },
+    ),
+    (
+        "connection update --node-id 1 --wg-peer-id exit --all-allowed-ips --jailed",
+        "connection.update",
+        {
+            "node": 1,
+            "peer": "exit",
+            "ipv4MasqAddr": "",
+            "ipv6MasqAddr": "",
+            "allowedIps": [],
+            "jailed": True,
+        },
+    ),
     (
         "node update-wg-connection --node-id 1 --wg-peer-id exit --ipv6-masq-addr fc00::1",
         "connection.update",
-        {"node": 1, "peer": "exit", "ipv4MasqAddr": "", "ipv6MasqAddr": "fc00::1"},
+        {"node": 1, "peer": "exit", "ipv4MasqAddr": "", "ipv6MasqAddr": "fc00::1", **AS_EVER},
     ),
     (
         "connection update --node-id 1 --wg-peer-id exit --ipv4-masq-addr 10.0.0.1",
         "connection.update",
-        {"node": 1, "peer": "exit", "ipv4MasqAddr": "10.0.0.1", "ipv6MasqAddr": ""},
+        {"node": 1, "peer": "exit", "ipv4MasqAddr": "10.0.0.1", "ipv6MasqAddr": "", **AS_EVER},
     ),
     ("settings set-domain example.net", "settings.set-domain", {"domain": "example.net"}),
     (
@@ -147,7 +208,7 @@ def test_a_name_that_is_no_node_may_be_a_peer() -> None:
     stage.answers("node.remove", refused(404))
     result = stage.run("node", "delete", "mullvad-exit")
     assert result.exit_code == 0
-    assert stage.last == ("netmap.v1.default.cmd.peer.remove", {"peer": "mullvad-exit"})
+    assert stage.last == ("netmap.v1.default.cmd.peer.remove", {"peer": "mullvad-exit", "cascade": False})
     assert stage.requests[1][2]["Nats-Msg-Id"] != stage.requests[0][2]["Nats-Msg-Id"]
 
 

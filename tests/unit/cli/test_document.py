@@ -32,6 +32,7 @@ $ headscale node remove-wg-connection \
     --node-id 1 \
     --wg-peer-id 100000001
 """
+AS_EVER = {"allowedIps": None, "jailed": True}
 
 
 def commands(block: str) -> list[list[str]]:
@@ -78,8 +79,8 @@ def test_the_connections_of_the_document_are_added() -> None:
     assert stage.run(*first).exit_code == 0
     assert stage.run(*second).exit_code == 0
     assert [body for _, body, _ in stage.requests] == [
-        {"node": 1, "peer": 100_000_001, "ipv4MasqAddr": "10.64.0.100", "ipv6MasqAddr": ""},
-        {"node": 2, "peer": 100_000_001, "ipv4MasqAddr": "10.64.0.101", "ipv6MasqAddr": ""},
+        {"node": 1, "peer": 100_000_001, "ipv4MasqAddr": "10.64.0.100", "ipv6MasqAddr": "", **AS_EVER},
+        {"node": 2, "peer": 100_000_001, "ipv4MasqAddr": "10.64.0.101", "ipv6MasqAddr": "", **AS_EVER},
     ]
     assert {subject for subject, _, _ in stage.requests} == {"netmap.v1.default.cmd.connection.add"}
 
@@ -93,6 +94,7 @@ def test_with_the_backslash_that_the_document_lacks_both_addresses_are_sent() ->
         "peer": 100_000_001,
         "ipv4MasqAddr": "10.64.0.101",
         "ipv6MasqAddr": "ff02:b::11",
+        **AS_EVER,
     }
 
 

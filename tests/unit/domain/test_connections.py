@@ -16,6 +16,7 @@ from engine.domain.commands import (
     UpdateConnection,
 )
 from engine.domain.events import ConnectionAdded
+from engine.domain.values import NodeId
 from tests.kit.scenario import HOUR, Scene, peer_id
 
 EXIT = peer_id(1)
@@ -294,3 +295,65 @@ def test_where_the_policy_rules_over_such_peers_an_answer_says_what_it_leaves(
     assert codes(before.warnings) == []
     scene.when(SetWireGuardMode(mode="enforce"))
     assert codes(scene.connect(2, "exit", "10.64.0.101", "fd00::2").warnings) == told
+
+
+def test_a_connection_may_have_a_part_of_the_allowed_ips(scene: Scene) -> None:
+    scene.peer("site", allowed_ips=("10.9.0.0/16", "fd00:9::/48"))
+    said = scene.when(
+        AddConnection(
+            node=1, peer="site", ipv4_masq_addr="10.64.0.2", allowed_ips=("10.9.1.0/24", "10.9.2.0/24")
+        )
+    )
+    assert said.result["allowedIps"] == ["10.9.1.0/24", "10.9.2.0/24"]
+    assert scene.tailnet.connections[NodeId(1), peer_id(2)].allowed_ips == ("10.9.1.0/24", "10.9.2.0/24")
+    again = AddConnection(node=1, peer="site", ipv4_masq_addr="10.64.0.2", allowed_ips=("10.9.1.0/24",))
+    assert scene.refused(again).code == "connection.exists"
+    for wrong in ("10.8.0.0/24", "10.0.0.0/8", "0.0.0.0/0", "fd00::/16"):
+        refusal = scene.refused(UpdateConnection(node=1, peer="site", allowed_ips=(wrong,)))
+        assert (refusal.code, refusal.field) == ("allowedips.outside", "allowedIps")
+    assert scene.happens(UpdateConnection(node=1, peer="site", allowed_ips=("10.9.1.5/32",))) == [
+        "ConnectionUpdated"
+    ]
+    assert scene.tailnet.connections[NodeId(1), peer_id(2)].ipv4_masq == "10.64.0.2", "it stays"
+    scene.when(UpdateConnection(node=1, peer="site", ipv4_masq_addr="10.64.0.3"))
+    assert scene.tailnet.connections[NodeId(1), peer_id(2)].allowed_ips == ("10.9.1.5/32",), "it stays"
+    scene.when(UpdateConnection(node=1, peer="site", allowed_ips=()))
+    assert scene.tailnet.connections[NodeId(1), peer_id(2)].allowed_ips is None
+    assert scene.tailnet == scene.replay()
+
+
+def test_parts_of_two_peers_do_not_overlap_at_one_node(scene: Scene) -> None:
+    scene.peer("site", allowed_ips=("10.9.0.0/16", "10.10.0.0/16"))
+    part = AddConnection(node=1, peer="exit", ipv4_masq_addr="10.64.0.2", allowed_ips=("10.9.0.0/16",))
+    scene.when(part)
+    whole = AddConnection(node=1, peer="site", ipv4_masq_addr="10.64.0.2")
+    assert scene.refused(whole).code == "connection.overlap"
+    other = AddConnection(node=1, peer="site", ipv4_masq_addr="10.64.0.2", allowed_ips=("10.10.0.0/16",))
+    scene.when(other)
+    assert scene.refused(UpdateConnection(node=1, peer="site", allowed_ips=())).code == "connection.overlap"
+
+
+def test_a_part_that_holds_the_endpoint_is_refused(scene: Scene) -> None:
+    loop = AddConnection(node=1, peer="exit", ipv4_masq_addr="10.64.0.2", allowed_ips=("198.51.0.0/16",))
+    assert scene.refused(loop).code == "endpoint.loop"
+
+
+def test_a_peer_with_a_default_route_stays_in_jail(scene: Scene) -> None:
+    """Scenario N18."""
+    free = AddConnection(node=1, peer="exit", ipv4_masq_addr="10.64.0.2", jailed=False)
+    refusal = scene.refused(free)
+    assert (refusal.code, refusal.field) == ("connection.unjail", "jailed")
+    scene.connect(1, "exit", "10.64.0.2")
+    assert scene.refused(UpdateConnection(node=1, peer="exit", jailed=False)).code == "connection.unjail"
+    scene.when(UpdateConnection(node=1, peer="exit", jailed=False, allowed_ips=("10.9.0.0/16",)))
+    assert not scene.tailnet.connections[NodeId(1), EXIT].jailed
+    assert scene.refused(UpdateConnection(node=1, peer="exit", allowed_ips=())).code == "connection.unjail"
+    wide = UpdateConnection(node=1, peer="exit", allowed_ips=("100.0.0.0/8",))
+    assert scene.refused(wide).code == "allowedips.tailnet"
+    scene.when(UpdateConnection(node=1, peer="exit", jailed=True, allowed_ips=()))
+    assert scene.tailnet.connections[NodeId(1), EXIT].jailed
+
+
+def test_what_is_not_there_cannot_be_updated(scene: Scene) -> None:
+    assert scene.refused(UpdateConnection(node=1, peer="exit", jailed=True)).code == "connection.not_found"
+    assert scene.refused(UpdateConnection(node=1, peer="exit", allowed_ips=())).code == "connection.not_found"

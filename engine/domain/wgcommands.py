@@ -1,0 +1,138 @@
+"""What somebody wants done with WireGuard-only peers and their connections; a part of `commands.py`."""
+
+import msgspec
+
+from engine.domain.command import Command, Name, Ref, Text, Texts
+
+
+class RegisterPeer(Command, frozen=True, kw_only=True):
+    """Register a WireGuard-only peer; nobody sees it until a connection is added."""
+
+    name: Name
+    user: Ref
+    public_key: Text
+    allowed_ips: Texts
+    endpoints: Texts
+    extra_config: dict[str, object] = msgspec.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Return which peer it is about: what was given as a public key may be a private one."""
+        return f"RegisterPeer(name={self.name!r}, user={self.user!r}, …)"
+
+
+class RemovePeer(Command, frozen=True, kw_only=True):
+    """Remove a WireGuard-only peer; while nodes are connected to it, only with `cascade`, which ends the connections."""
+
+    peer: Ref
+    cascade: bool = False
+
+
+class DisablePeer(Command, frozen=True, kw_only=True):
+    """Park a WireGuard-only peer: connected clients keep it, and no traffic passes; fails closed everywhere."""
+
+    peer: Ref
+
+
+class ExpirePeer(Command, frozen=True, kw_only=True):
+    """Let clients count a WireGuard-only peer as expired now."""
+
+    peer: Ref
+
+
+class EnablePeer(Command, frozen=True, kw_only=True):
+    """Bring a parked or expired WireGuard-only peer back as it was."""
+
+    peer: Ref
+
+
+class UpdatePeer(Command, frozen=True, kw_only=True):
+    """Change what a WireGuard-only peer is, in place; what is not given stays.
+
+    Of `extra_config` the fields that are given are replaced; `null` takes one away.
+    """
+
+    peer: Ref
+    public_key: Text | None = None
+    allowed_ips: Texts | None = None
+    endpoints: Texts | None = None
+    extra_config: dict[str, object] | None = None
+
+    def __repr__(self) -> str:
+        """Return which peer it is about: what was given as a public key may be a private one."""
+        return f"UpdatePeer(peer={self.peer!r}, …)"
+
+
+class RenamePeer(Command, frozen=True, kw_only=True):
+    """Give the WireGuard-only peer another name in MagicDNS."""
+
+    peer: Ref
+    name: Name
+
+
+class TagPeer(Command, frozen=True, kw_only=True):
+    """Give the WireGuard-only peer these tags, and no others."""
+
+    peer: Ref
+    tags: Texts
+
+
+class MovePeer(Command, frozen=True, kw_only=True):
+    """Let the WireGuard-only peer belong to another user."""
+
+    peer: Ref
+    user: Ref
+
+
+class DrainPeer(Command, frozen=True, kw_only=True):
+    """Let clients that choose their exit themselves leave a WireGuard-only peer; traffic that stays still passes."""
+
+    peer: Ref
+
+
+class UndrainPeer(Command, frozen=True, kw_only=True):
+    """Let a drained WireGuard-only peer be chosen again."""
+
+    peer: Ref
+
+
+class SetMasqueradePool(Command, frozen=True, kw_only=True):
+    """Set the prefixes from which connections to the peer get their masquerade addresses; none: no pool."""
+
+    peer: Ref
+    ipv4: Text = ""
+    ipv6: Text = ""
+
+
+class AddConnection(Command, frozen=True, kw_only=True):
+    """Connect a node to a WireGuard-only peer; without a masquerade address the peer's pool gives them.
+
+    `allowed_ips` are those of the peer's that the node gets, None: all; unjailed, the far side may call the node.
+    """
+
+    node: Ref
+    peer: Ref
+    ipv4_masq_addr: Text = ""
+    ipv6_masq_addr: Text = ""
+    allowed_ips: Texts | None = None
+    jailed: bool = True
+
+
+class UpdateConnection(Command, frozen=True, kw_only=True):
+    """Replace both masquerade addresses of a connection, its part of the allowed IPs, or its jail.
+
+    Masquerade addresses stay when none is given and something else is; no `allowed_ips` are all of the peer's again.
+    """
+
+    node: Ref
+    peer: Ref
+    ipv4_masq_addr: Text = ""
+    ipv6_masq_addr: Text = ""
+    allowed_ips: Texts | None = None
+    jailed: bool | None = None
+
+
+class RemoveConnection(Command, frozen=True, kw_only=True):
+    """Disconnect a node from a WireGuard-only peer."""
+
+    node: Ref
+    peer: Ref

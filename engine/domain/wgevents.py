@@ -1,0 +1,175 @@
+"""What happened to WireGuard-only peers and their connections; a part of `events.py`, whose rules hold here."""
+
+import msgspec
+
+from engine.domain.values import Millis, NodeId, NodeKey, PeerId, StableId, UserId
+
+
+class Location(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """Where an exit is: all-or-nothing, validated (reference: the client's exit-node list crashes on halves)."""
+
+    country: str
+    country_code: str
+    city: str
+    city_code: str
+    latitude: float
+    longitude: float
+    priority: int
+
+
+class ExtraConfig(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
+    """The optional part of a WireGuard-only peer, as the user's document names its fields."""
+
+    exit_node_dns_resolvers: tuple[str, ...] = msgspec.field(default=(), name="exitNodeDNSResolvers")
+    suggest_exit_node: bool = False
+    tags: tuple[str, ...] = ()
+    location: Location | None = None
+
+
+class PeerRegistered(msgspec.Struct, frozen=True, kw_only=True, tag="PeerRegistered.v1"):
+    """A WireGuard-only peer exists; nobody sees it until a connection is added."""
+
+    peer: PeerId
+    stable_id: StableId
+    name: str
+    user: UserId
+    public_key: NodeKey
+    allowed_ips: tuple[str, ...]
+    endpoints: tuple[str, ...]
+    ipv4: str
+    ipv6: str
+    extra: ExtraConfig = ExtraConfig()
+
+
+class PeerRemoved(msgspec.Struct, frozen=True, kw_only=True, tag="PeerRemoved.v1"):
+    """The WireGuard-only peer is gone; its id is never used again."""
+
+    peer: PeerId
+
+
+class PeerDisabled(msgspec.Struct, frozen=True, kw_only=True, tag="PeerDisabled.v1"):
+    """The WireGuard-only peer is parked: the same id and routes, but a key that nobody has the other half of.
+
+    The only switch that cuts TUN and userspace clients alike, established sessions too (measured with 1.92.5).
+    """
+
+    peer: PeerId
+    parked_key: NodeKey
+
+
+class PeerExpired(msgspec.Struct, frozen=True, kw_only=True, tag="PeerExpired.v1"):
+    """Clients count the WireGuard-only peer as expired, from `at` on; userspace clients then go out directly."""
+
+    peer: PeerId
+    at: Millis
+
+
+class PeerEnabled(msgspec.Struct, frozen=True, kw_only=True, tag="PeerEnabled.v1"):
+    """The WireGuard-only peer is as it was registered: neither parked nor expired."""
+
+    peer: PeerId
+
+
+class PeerUpdated(msgspec.Struct, frozen=True, kw_only=True, tag="PeerUpdated.v1"):
+    """What the WireGuard-only peer is and where, all of it: id, stable id, name and addresses stay."""
+
+    peer: PeerId
+    public_key: NodeKey
+    allowed_ips: tuple[str, ...]
+    endpoints: tuple[str, ...]
+    extra: ExtraConfig = ExtraConfig()
+
+
+class PeerRenamed(msgspec.Struct, frozen=True, kw_only=True, tag="PeerRenamed.v1"):
+    """The WireGuard-only peer's name in MagicDNS changed."""
+
+    peer: PeerId
+    name: str
+
+
+class PeerTagged(msgspec.Struct, frozen=True, kw_only=True, tag="PeerTagged.v1"):
+    """The WireGuard-only peer has these tags now, and no others."""
+
+    peer: PeerId
+    tags: tuple[str, ...]
+
+
+class PeerMoved(msgspec.Struct, frozen=True, kw_only=True, tag="PeerMoved.v1"):
+    """The WireGuard-only peer belongs to another user; clients are not told whose it is."""
+
+    peer: PeerId
+    user: UserId
+
+
+class PeerDrained(msgspec.Struct, frozen=True, kw_only=True, tag="PeerDrained.v1"):
+    """Clients count the WireGuard-only peer as offline: those that choose their exit themselves take another."""
+
+    peer: PeerId
+
+
+class PeerUndrained(msgspec.Struct, frozen=True, kw_only=True, tag="PeerUndrained.v1"):
+    """The WireGuard-only peer may be chosen again."""
+
+    peer: PeerId
+
+
+class PeerPoolSet(msgspec.Struct, frozen=True, kw_only=True, tag="PeerPoolSet.v1"):
+    """Masquerade addresses at the WireGuard-only peer come from these prefixes; an empty text is none."""
+
+    peer: PeerId
+    ipv4: str = ""
+    ipv6: str = ""
+
+
+class ConnectionAdded(msgspec.Struct, frozen=True, kw_only=True, tag="ConnectionAdded.v1"):
+    """The node sees the WireGuard-only peer, and is seen by it under these masquerade addresses."""
+
+    node: NodeId
+    peer: PeerId
+    ipv4_masq: str = ""
+    ipv6_masq: str = ""
+    allowed_ips: tuple[str, ...] | None = None
+    """Which of the peer's allowed IPs the node gets; None: all."""
+    jailed: bool = True
+    """Whether the far side may only answer."""
+    from_pool: bool = False
+    """Whether the addresses were handed out by the peer's pool."""
+
+
+class ConnectionUpdated(msgspec.Struct, frozen=True, kw_only=True, tag="ConnectionUpdated.v1"):
+    """The connection is this now, all of it."""
+
+    node: NodeId
+    peer: PeerId
+    ipv4_masq: str = ""
+    ipv6_masq: str = ""
+    allowed_ips: tuple[str, ...] | None = None
+    """Which of the peer's allowed IPs the node gets; None: all."""
+    jailed: bool = True
+    """Whether the far side may only answer."""
+    from_pool: bool = False
+    """Whether the addresses were handed out by the peer's pool."""
+
+
+class ConnectionRemoved(msgspec.Struct, frozen=True, kw_only=True, tag="ConnectionRemoved.v1"):
+    """The node no longer sees the WireGuard-only peer."""
+
+    node: NodeId
+    peer: PeerId
+
+
+PeerEvent = (
+    PeerRegistered
+    | PeerRemoved
+    | PeerDisabled
+    | PeerExpired
+    | PeerEnabled
+    | PeerUpdated
+    | PeerRenamed
+    | PeerTagged
+    | PeerMoved
+    | PeerDrained
+    | PeerUndrained
+    | PeerPoolSet
+)
+ConnectionEvent = ConnectionAdded | ConnectionUpdated | ConnectionRemoved
