@@ -1,7 +1,5 @@
 """`netmap wg`: WireGuard-only peers, and what their own side needs to know."""
 
-import click
-
 from frontends.cli import live, output
 from frontends.cli.failure import Exit, Failure, Trouble
 from frontends.cli.groups import Nouns
@@ -27,6 +25,7 @@ wg = Nouns(
         "remove": f"{_LIFE}:remove",
         "export": "frontends.cli.wgexport:export",
         "import": "frontends.cli.wgimport:import_",
+        "import-relays": "frontends.cli.wgrelays:import_relays",
     },
     aliases={"ls": "list", "rm": "remove", "delete": "remove", "show": "get"},
 )
