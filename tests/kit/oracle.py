@@ -4,9 +4,11 @@ Written from the rules' text, and from no code of the engine but the events:
 
 1. A node is in the tailnet from its registration until its deletion; expiry does not end that.
 2. Without a policy every node in the tailnet is a peer of every other, never of itself; under one, as the naive evaluator
-   says. Policies in these tests are plain JSON.
-3. A WireGuard-only peer exists from its registration until its removal; whoever is connected sees it, nobody else.
-4. Without a policy every node in the tailnet whose key has not ended may send to every other.
+   says. Policies in these tests are plain JSON, with nothing but a remark behind it.
+3. A WireGuard-only peer exists from its registration until its removal; whoever is connected sees it, nobody else. What a policy
+   that rules over such peers leaves of them is not said here.
+4. Without a policy every node in the tailnet whose key has not ended may send to every other; under one, if an address of it is
+   among the sources of the other's rules.
 5. A node whose key somebody ended is told its own self node and nothing else, until it has a key again.
 6. A connection lasts from when it is added until it is removed, or its node is deleted; its masquerade addresses
    are those that were said last.
@@ -37,6 +39,7 @@ from engine.domain.events import (
     UserRoleSet,
 )
 from tests.kit.naive_policy import Node, Reading, User, World
+from tests.kit.naive_world import any_overlap
 
 
 @dataclass
@@ -128,11 +131,14 @@ def people(events: Iterable[Event]) -> tuple[tuple[int, str, str], ...]:
     return tuple(found.values())
 
 
+Ids = frozenset[int]
+
+
 @lru_cache(maxsize=4_096)
 def sights(
     policy: str, users: tuple[tuple[int, str, str], ...], present: tuple[Device, ...]
-) -> dict[int, frozenset[int]]:
-    """Whom each node sees under a policy."""
+) -> dict[int, tuple[Ids, Ids]]:
+    """Whom each node sees under a policy, and who may send to it."""
     nodes = tuple(
         Node(
             id=number,
@@ -148,8 +154,16 @@ def sights(
     )
     roles = {"owner": ("owner", "admin"), "admin": ("admin",)}
     world = World(tuple(User(n, login, roles.get(role, ())) for n, login, role in users), nodes, ())
-    reading = Reading(world, json.loads(policy))
-    return {node.id: frozenset(o.id for o in nodes if reading.sees(node, o)) for node in nodes}
+    reading = Reading(world, json.JSONDecoder().raw_decode(policy)[0])
+    return {
+        node.id: (
+            frozenset(o.id for o in nodes if reading.sees(node, o)),
+            frozenset(
+                o.id for o in nodes for e in reading.entries[node.id] if any_overlap(e.sources, o.addresses)
+            ),
+        )
+        for node in nodes
+    }
 
 
 def entitlement(events: Iterable[Event], node: int) -> Entitlement | None:
@@ -161,10 +175,11 @@ def entitlement(events: Iterable[Event], node: int) -> Entitlement | None:
     if key_and_expiry(told, node)[1]:
         return Entitlement()
     policies = [event.text for event in told if isinstance(event, PolicySet)]
+    seen, heard = present, present
     if policies and policies[-1]:
-        present = present & (sights(policies[-1], people(told), devices(told))[node] | {node})
-    peers = {other: key_and_expiry(told, other) for other in present if other != node}
-    senders = {other for other, (_, ended) in peers.items() if not ended}
+        seen, heard = map(set, sights(policies[-1], people(told), devices(told))[node])
+    peers = {other: key_and_expiry(told, other) for other in seen if other != node}
+    senders = {other for other in heard if other != node and not key_and_expiry(told, other)[1]}
     return Entitlement(peers=peers, wireguard=connections(told, node), senders=senders)
 
 
