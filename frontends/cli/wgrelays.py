@@ -31,13 +31,13 @@ IN_FLIGHT: Final = 128
 """Commands that are sent before the first is answered."""
 _TOLD: Final = 5
 """Failures that are told one by one."""
-_WHAT: Final = ("register", "known", "rekeyed")
+_WHAT: Final = ("register", "known", "rekey")
 _COLUMNS: Final = (
     Column("COUNTRY", lambda row: row["country"]),
     Column("RELAYS", lambda row: row["relays"]),
     Column("REGISTER", lambda row: row["register"]),
     Column("KNOWN", lambda row: row["known"]),
-    Column("REKEYED", lambda row: row["rekeyed"]),
+    Column("REKEY", lambda row: row["rekey"]),
     Column("OTHERWISE", lambda row: row["differs"]),
 )
 
@@ -155,7 +155,7 @@ def _read(file: str) -> RelayList:
 
 def _jobs(whole: Plan, found: RelayList, manner: Manner, user: str) -> tuple[list[_Job], list[_Job]]:
     """Return what is sent first, and what is sent then (rule 3)."""
-    from engine.domain.commands import DisablePeer, RegisterPeer, RemovePeer
+    from engine.domain.commands import DisablePeer, RemovePeer
 
     kinds: dict[str, type[DisablePeer | RemovePeer]] = {"disable": DisablePeer, "remove": RemovePeer}
     leaving = [
@@ -164,22 +164,27 @@ def _jobs(whole: Plan, found: RelayList, manner: Manner, user: str) -> tuple[lis
         if one.what in kinds
     ]
     coming = [
-        _Job(
-            one.name,
-            one.name,
-            RegisterPeer(
-                name=one.name,
-                user=reference(user),
-                public_key=one.relay.key,
-                allowed_ips=relayplan.EVERYTHING,
-                endpoints=relayplan.endpoints(one.relay, manner.port),
-                extra_config=relayplan.extra_config(one.relay, found, manner),
-            ),
-        )
+        _Job(one.name, one.name, _coming(one, found, manner, reference(user)))
         for one in whole.relays
-        if one.what == "register"
+        if one.what != "known"
     ]
     return leaving, coming
+
+
+def _coming(one: Choice, found: RelayList, manner: Manner, user: int | str) -> "Command":
+    from engine.domain.commands import RegisterPeer, UpdatePeer
+
+    where = relayplan.endpoints(one.relay, manner.port)
+    if one.id is not None:
+        return UpdatePeer(peer=one.id, public_key=one.relay.key, endpoints=where)
+    return RegisterPeer(
+        name=one.name,
+        user=user,
+        public_key=one.relay.key,
+        allowed_ips=relayplan.EVERYTHING,
+        endpoints=where,
+        extra_config=relayplan.extra_config(one.relay, found, manner),
+    )
 
 
 async def _carry_out(
@@ -241,8 +246,6 @@ def _show(operator: Operator, whole: Plan, outcome: _Outcome, *, dry_run: bool) 
     for farewell in map(_farewell, whole.gone):
         note(farewell)
     for one in whole.relays:
-        if one.what == "rekeyed":
-            note(f"{one.name} has a new key in the list; its former peer {one.id} must be removed first")
         for difference in one.differences:
             note(f"{clean(one.name)} is left as it is: {clean(difference)}")
     for code, number in outcome.warnings.items():

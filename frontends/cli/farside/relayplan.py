@@ -4,7 +4,7 @@ Rule 1: a peer is known by its key; one that is there already is left alone, wha
 Rule 2: which peers came of a list is kept in a tag of theirs, of the list's source; only those can be gone from it.
 Rule 3: who is gone from the whole list, not only from what was chosen of it, is disabled; removed only with `prune`,
         and never while a node is connected.
-Rule 4: a relay with a new key is registered under its name once the name is free: its former peer must go first.
+Rule 4: a relay with a new key under its name gets it in place: the peer's id stays, and with it everybody's choice.
 Rule 5: the label of a city says the relay's host name too, since today's apps list exits by city and show no name.
 """
 
@@ -17,6 +17,7 @@ from frontends.cli.farside.relays import Relay, RelayList
 LABELS: Final = ("host", "city")
 EVERYTHING: Final = ("0.0.0.0/0", "::/0")
 """Both, or clients do not take it for an exit."""
+_Row = Mapping[str, Any]
 _LONGEST: Final = 64
 """Characters of a city's label that the engine takes."""
 
@@ -55,7 +56,7 @@ class Manner(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """A relay, and what becomes of it: `register`, `known`, or `rekeyed` (its name is still its former peer's)."""
+    """A relay, and what becomes of it: `register`, `known`, or `rekey` (rule 4)."""
 
     name: str
     what: str
@@ -80,21 +81,15 @@ class Plan(NamedTuple):
     gone: tuple[Gone, ...]
 
 
-def plan(found: RelayList, chosen: Filter, manner: Manner, peers: Sequence[Mapping[str, Any]]) -> Plan:
+def plan(found: RelayList, chosen: Filter, manner: Manner, peers: Sequence[_Row]) -> Plan:
     """Return what to do about each chosen relay, and about each peer of the source that is gone from the list."""
-    listed = {relay.key for relay in found.relays}
-    gone = [
-        _gone(row, manner)
-        for row in peers
-        if manner.tag in _tags(row) and row["publicKeyBase64"] not in listed
-    ]
-    leaving = {one.name: one for one in gone if one.what != "remove"}
+    keys = {relay.key for relay in found.relays}
+    names = {relay.hostname for relay in found.relays}
+    absent = [row for row in peers if manner.tag in _tags(row) and row["publicKeyBase64"] not in keys]
+    former = {str(row["name"]): row for row in absent if row["name"] in names}
     by_key = {str(row["publicKeyBase64"]): row for row in peers}
-    choices = [
-        _choice(relay, by_key.get(relay.key), leaving, manner)
-        for relay in found.relays
-        if chosen.takes(relay)
-    ]
+    choices = (_choice(relay, by_key, former, manner) for relay in found.relays if chosen.takes(relay))
+    gone = (_gone(row, manner) for row in absent if row["name"] not in former)
     return Plan(tuple(choices), tuple(sorted(gone, key=lambda one: one.name)))
 
 
@@ -127,18 +122,17 @@ def city_label(relay: Relay, label: str) -> str:
     return whole if label == "host" and len(whole) <= _LONGEST else relay.city
 
 
-def _choice(
-    relay: Relay, row: Mapping[str, Any] | None, leaving: Mapping[str, Gone], manner: Manner
-) -> Choice:
+def _choice(relay: Relay, by_key: Mapping[str, _Row], former: Mapping[str, _Row], manner: Manner) -> Choice:
+    row = by_key.get(relay.key)
     if row is not None:
         return Choice(relay.hostname, "known", relay, int(row["id"]), _differences(relay, row, manner))
-    former = leaving.get(relay.hostname)
-    if former is not None:
-        return Choice(relay.hostname, "rekeyed", relay, former.id)
+    old = former.get(relay.hostname)
+    if old is not None:
+        return Choice(relay.hostname, "rekey", relay, int(old["id"]))
     return Choice(relay.hostname, "register", relay)
 
 
-def _differences(relay: Relay, row: Mapping[str, Any], manner: Manner) -> tuple[str, ...]:
+def _differences(relay: Relay, row: _Row, manner: Manner) -> tuple[str, ...]:
     has, wanted = sorted(row.get("endpoints") or ()), sorted(map(_canonical, endpoints(relay, manner.port)))
     pairs = (
         ("name", str(row.get("name")), relay.hostname),
@@ -157,14 +151,14 @@ def _canonical(endpoint: str) -> str:
     return f"[{address}]:{port}" if ":" in host else f"{address}:{port}"
 
 
-def _gone(row: Mapping[str, Any], manner: Manner) -> Gone:
+def _gone(row: _Row, manner: Manner) -> Gone:
     connected = tuple(map(str, row.get("connectedNodes") or ()))
     parked = "disabled" if row.get("disabled") else "disable"
     what = "remove" if manner.prune and not connected else parked
     return Gone(int(row["id"]), str(row["name"]), what, connected)
 
 
-def _tags(row: Mapping[str, Any]) -> Sequence[str]:
+def _tags(row: _Row) -> Sequence[str]:
     tags = (row.get("extraConfig") or {}).get("tags") or ()
     return list(tags)
 

@@ -135,7 +135,7 @@ def test_done_again_nothing_is_sent(tmp_path: Path) -> None:
     assert said["counts"] == {
         "register": 0,
         "known": 5,
-        "rekeyed": 0,
+        "rekey": 0,
         "gone": {"disable": 0, "remove": 0, "disabled": 0},
     }
     assert commands(made) == []
@@ -184,14 +184,20 @@ def test_prune_removes_who_is_gone_and_disables_who_is_connected(tmp_path: Path)
     assert sent[-1] == "register"
 
 
-def test_a_relay_with_a_new_key_waits_for_its_name(tmp_path: Path) -> None:
-    renewed = [kit.relay(0, "later")]
-    waiting = stage([row(1, FIVE[0])])
-    assert run(waiting, tmp_path, relays=renewed)["counts"]["rekeyed"] == 1
-    assert commands(waiting) == [("disable", 100_000_001)]
-    pruned = stage([row(1, FIVE[0])])
-    run(pruned, tmp_path, "--prune", relays=renewed)
-    assert commands(pruned) == [("register", GOT), ("remove", 100_000_001)]
+@pytest.mark.parametrize("prune", [(), ("--prune",)])
+def test_a_relay_with_a_new_key_gets_it_in_place(prune: tuple[str, ...], tmp_path: Path) -> None:
+    renewed = kit.relay(0, "later")
+    made = stage([row(1, FIVE[0], connectedNodes=["1(laptop)"])])
+    assert run(made, tmp_path, *prune, relays=[renewed])["counts"]["rekey"] == 1
+    assert commands(made) == [("update", 100_000_001)]
+    wanted = {"publicKey": renewed["public_key"], "endpoints": ["198.18.0.1:51820", "[2001:db8::1]:51820"]}
+    assert made.last[1] | wanted == made.last[1]
+
+
+def test_a_peer_of_that_name_that_is_not_of_the_list_keeps_its_key(tmp_path: Path) -> None:
+    made = stage([row(1, FIVE[0], extraConfig={})])
+    run(made, tmp_path, relays=[kit.relay(0, "later")])
+    assert commands(made) == [("register", GOT)]
 
 
 def test_another_source_has_another_tag(tmp_path: Path) -> None:
@@ -304,21 +310,34 @@ def test_any_octets_are_read_or_refused(data: bytes) -> None:
 _NUMBERS = st.sets(st.integers(0, 12))
 
 
-@given(listed=_NUMBERS.filter(bool), there=_NUMBERS, prune=st.booleans())
-def test_after_an_import_nothing_is_left_to_do(*, listed: set[int], there: set[int], prune: bool) -> None:
+@given(listed=_NUMBERS.filter(bool), there=_NUMBERS, renewed=_NUMBERS, prune=st.booleans())
+def test_after_an_import_nothing_is_left_to_do(
+    *, listed: set[int], there: set[int], renewed: set[int], prune: bool
+) -> None:
     """Carry the plan out on rows, and plan again."""
-    found = read(kit.text(kit.listed(kit.relay(number) for number in listed)))
-    rows = [row(number, kit.relay(number)) for number in sorted(there)]
+    found = read(kit.text(kit.listed(kit.relay(n, "later" if n in renewed else "") for n in listed)))
+    rows = {one["name"]: one for one in (row(number, kit.relay(number)) for number in sorted(there))}
     manner = MANNER._replace(prune=prune)
-    first = plan(found, Filter(), manner, rows)
-    kept = [one for one in rows if one["id"] not in {gone.id for gone in first.gone if gone.what == "remove"}]
-    parked = {gone.id for gone in first.gone}
-    after = [{**one, "disabled": one["id"] in parked} for one in kept]
-    after += [row(number, kit.relay(number)) for number in sorted(listed - there)]
-    again = plan(found, Filter(), manner, after)
+    first = plan(found, Filter(), manner, list(rows.values()))
+    for gone in first.gone:
+        if gone.what == "remove":
+            del rows[gone.name]
+        else:
+            rows[gone.name]["disabled"] = True
+    for number in listed:
+        made = row(number, kit.relay(number, "later" if number in renewed else ""))
+        rows[made["name"]] = {
+            **made,
+            **rows.get(made["name"], {}),
+            "publicKeyBase64": made["publicKeyBase64"],
+        }
+    again = plan(found, Filter(), manner, list(rows.values()))
     assert {one.what for one in again.relays} <= {"known"}
     assert {gone.what for gone in again.gone} <= {"disabled"}
-    assert {one["publicKeyBase64"] for one in after} >= {one.key for one in found.relays}
+    assert {one.name for one in first.relays if one.what == "rekey"} == {
+        kit.relay(number)["hostname"] for number in listed & there & renewed
+    }
+    assert not {gone.name for gone in first.gone} & {one.name for one in first.relays}
 
 
 def test_keys_are_whole() -> None:
