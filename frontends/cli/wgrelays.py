@@ -16,8 +16,8 @@ import click
 from frontends.cli import live, output
 from frontends.cli.failure import Exit, Failure, Trouble, usage
 from frontends.cli.farside import plan, relayplan
+from frontends.cli.farside.relaylist import ListFault, RelayList
 from frontends.cli.farside.relayplan import Choice, Filter, Gone, Manner, Plan
-from frontends.cli.farside.relays import ListFault, RelayList, read
 from frontends.cli.operator import Operator, changing
 from frontends.cli.options import only
 from frontends.cli.output import Column, Row
@@ -143,6 +143,8 @@ def import_relays(
 
 
 def _read(file: str) -> RelayList:
+    from frontends.cli.farside.relays import read
+
     try:
         with click.open_file(file, "rb") as opened:
             return read(opened.read())

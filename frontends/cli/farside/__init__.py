@@ -5,5 +5,5 @@
   `fields.py`: what to type into OPNsense and UniFi; `qr.py`: a QR code
 - `checking.py`: what a far side's file lacks, has too many of, or has otherwise
 - `wgfile.py`: a wg-quick file that is read; `plan.py`: what its import will do
-- `relays.py`: a provider's list of relays; `relayplan.py`: what its import will do
+- `relays.py`: a provider's list of relays; `relaylist.py`: what it says; `relayplan.py`: what its import will do
 """

@@ -9,49 +9,17 @@ Rule 3: what a list says of a relay is checked here only as to its type; the eng
 import ipaddress
 import itertools
 from collections.abc import Iterator
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final
 
 import msgspec
+
+from frontends.cli.farside.relaylist import ListFault, Relay, RelayList
 
 GATEWAY: Final = "10.64.0.1"
 """The resolver inside Mullvad's tunnels, for lists that do not say it."""
 _DEFAULT_WEIGHT: Final = 100
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
-
-
-class ListFault(Exception):  # noqa: N818 (it is what is wrong with the list)
-    """Why a list cannot be read, with the path to the value."""
-
-
-class Relay(NamedTuple):
-    """A relay, whatever the shape of its list."""
-
-    hostname: str
-    key: str
-    addresses: tuple[str, ...]
-    country: str
-    country_code: str
-    city: str
-    city_code: str
-    latitude: float
-    longitude: float
-    active: bool
-    owned: bool
-    provider: str
-    weight: int
-
-
-class RelayList(NamedTuple):
-    """A list's relays by host name, its resolver, and the ports that its relays listen on (none: not said)."""
-
-    relays: tuple[Relay, ...]
-    resolver: str
-    ports: tuple[tuple[int, int], ...]
-
-    def listens_on(self, port: int) -> bool:
-        """Return whether relays listen on the port, as far as the list says."""
-        return not self.ports or any(low <= port <= high for low, high in self.ports)
 
 
 class _Relay(msgspec.Struct, frozen=True, kw_only=True):

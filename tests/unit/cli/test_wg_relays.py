@@ -2,6 +2,8 @@
 
 import base64
 import json
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from frontends.cli.farside.relaylist import ListFault, Relay, RelayList
 from frontends.cli.farside.relayplan import Filter, Manner, city_label, plan
-from frontends.cli.farside.relays import ListFault, Relay, RelayList, read
+from frontends.cli.farside.relays import read
 from frontends.cli.wgrelays import IN_FLIGHT
 from tests.kit import relays as kit
 from tests.unit.cli.stage import Stage, accepted, refused
@@ -338,6 +341,14 @@ def test_after_an_import_nothing_is_left_to_do(
         kit.relay(number)["hostname"] for number in listed & there & renewed
     }
     assert not {gone.name for gone in first.gone} & {one.name for one in first.relays}
+
+
+def test_help_needs_nothing_heavy() -> None:
+    code = "import sys; from click.testing import CliRunner; from frontends.cli.main import main; "
+    code += "print(CliRunner().invoke(main, ['wg', '--help']).exit_code, "
+    code += "{'msgspec', 'asyncio', 'rich', 'segno', 'engine.domain.commands'} & set(sys.modules))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said == "0 set()\n"
 
 
 def test_keys_are_whole() -> None:
