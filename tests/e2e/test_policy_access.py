@@ -1,7 +1,8 @@
 """Access rules on real clients: what is open, what is shut, and that both change under a client that stays connected.
 
 Three clients on one tailnet: `n1` (the newest) and `n3` (the oldest that we serve) are servers, with listeners on two ports;
-`n2` comes to them. The tests are one story, told in order. All is asked over TCP: `tailscale ping` ignores filters.
+`n2` comes to them. The tests are one story, told in order. All is asked over TCP: `tailscale ping` ignores filters,
+and a plain ping passes to whom one may reach on any port.
 """
 
 from collections.abc import Iterator, Mapping
@@ -50,6 +51,7 @@ class Story:
         for client in self.servers:
             for port in PORTS:
                 WebEcho(lab, client.host.name, port)
+        WebEcho(lab, self.n2.host.name, MEMBERS_PORT)
         self.wait_paths()
 
     def wait_paths(self) -> None:
@@ -62,6 +64,11 @@ class Story:
             self.n2,
             {f"http://{server.ip4()}:{port}/": port in ports for server in self.servers for port in PORTS},
         )
+
+    def wait_back(self, *, is_open: bool) -> None:
+        """Wait until the servers reach n2, or not."""
+        for server in self.servers:
+            wait_reach(server, {f"http://{self.n2.ip4()}:{MEMBERS_PORT}/": is_open})
 
     def map_sessions(self) -> list[int]:
         return [client.map_sessions() for client in self.clients]
@@ -86,11 +93,13 @@ def _one_map_session(request: pytest.FixtureRequest, story: Story) -> Iterator[N
 
 def test_before_a_policy_every_port_answers(story: Story) -> None:
     story.wait_open(*PORTS)
+    story.wait_back(is_open=True)
 
 
 def test_an_acl_opens_one_port_and_nothing_else(story: Story) -> None:
     set_policy(story.tailnet, policy(rule("autogroup:member", MEMBERS_PORT), rule("tag:ci", CI_PORT)))
     story.wait_open(MEMBERS_PORT)
+    story.wait_back(is_open=False)
     assert set(story.n2.peers()) == {"n1", "n3"}
     assert set(story.n1.peers()) == set(story.n3.peers()) == {"n2"}
 
