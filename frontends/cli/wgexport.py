@@ -65,7 +65,7 @@ def export(
         raise usage("--svg is for --format qr", f"netmap wg export {which} --format qr --svg {svg}")
     peer, remotes = operator.talk(lambda tailnet: _remotes(tailnet, which, node))
     if check is not None:
-        _check(operator, which, remotes, check)
+        _check(operator, which, remotes, check, alone=node is not None)
     elif operator.form != "table":
         output.emit(operator.form, [remote._asdict() for remote in remotes])
     elif not remotes:
@@ -111,11 +111,11 @@ def _code(remotes: list[Remote], side: Side, svg: str | None) -> None:
         click.echo(code)
 
 
-def _check(operator: Operator, which: str, remotes: list[Remote], file: str) -> None:
-    """Tell the differences; end with exit 1 if there are any."""
+def _check(operator: Operator, which: str, remotes: list[Remote], file: str, *, alone: bool) -> None:
+    """Tell the differences, of one node alone if `alone`; end with exit 1 if there are any."""
     with click.open_file(file, encoding="utf-8", errors="replace") as opened:
         text = opened.read()
-    found = differences(remotes, entries_in(text))
+    found = [one for one in differences(remotes, entries_in(text)) if not alone or one.what != "removed"]
     if operator.form != "table":
         said = {"same": not found, "checksum": checksum(entries_of(remotes))}
         output.emit(operator.form, {**said, "differences": [one._asdict() for one in found]})

@@ -230,6 +230,15 @@ def test_a_key_that_was_renewed_is_one_difference(tmp_path: Path) -> None:
     assert last.startswith("# netmap checksum: sha256:")
 
 
+def test_one_node_is_checked_alone_whatever_else_is_in_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "far"
+    renewed = [{**NODES[0], "nodeKey": "nodekey:" + "ef" * 32}, NODES[1]]
+    file.write_text(exported(made=stage(renewed)))
+    words = ("wg", "export", "mullvad-exit", "--check", str(file), "--node")
+    assert stage().run(*words, "laptop").exit_code == 0
+    assert stage().run(*words, "desk").exit_code == 1
+
+
 def test_a_private_key_in_a_checked_file_is_never_repeated(tmp_path: Path) -> None:
     secret = base64.b64encode(b"s" * 32).decode()
     shared = base64.b64encode(b"p" * 32).decode()
