@@ -212,15 +212,15 @@ async def _carry_out(
                     outcome.examples.setdefault(warning.partition(":")[0], f"{job.name}: {warning}")
             step()
 
-    with _progress(operator, sum(map(len, jobs))) as step:
+    with progress(operator.form, sum(map(len, jobs))) as step:
         for part in jobs:
             await asyncio.gather(*(one(job, step) for job in part))
 
 
 @contextmanager
-def _progress(operator: Operator, total: int) -> Iterator[Callable[[], None]]:
+def progress(form: str, total: int) -> Iterator[Callable[[], None]]:
     """Give what is called after each job; a person who watches sees a bar."""
-    if not total or operator.form != "table" or not sys.stderr.isatty():
+    if not total or form != "table" or not sys.stderr.isatty():
         yield lambda: None
         return
     from rich.console import Console

@@ -1,6 +1,7 @@
 """A provider's list of relays: its shapes, what is chosen, what becomes of who is there already, or gone."""
 
 import base64
+import io
 import json
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from frontends.cli.farside.relaylist import ListFault, Relay, RelayList
 from frontends.cli.farside.relayplan import Filter, Manner, city_label, plan
 from frontends.cli.farside.relays import read
-from frontends.cli.wgrelays import IN_FLIGHT
+from frontends.cli.wgrelays import IN_FLIGHT, progress
 from tests.kit import relays as kit
 from tests.unit.cli.stage import Stage, accepted, refused
 
@@ -341,6 +342,27 @@ def test_after_an_import_nothing_is_left_to_do(
         kit.relay(number)["hostname"] for number in listed & there & renewed
     }
     assert not {gone.name for gone in first.gone} & {one.name for one in first.relays}
+
+
+class Terminal(io.StringIO):
+    """What is written to a person who watches."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("form", "total", "watched"), [("table", 2, True), ("json", 2, False), ("table", 0, False)]
+)
+def test_a_person_who_watches_sees_a_bar(
+    form: str, total: int, *, watched: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    with progress(form, total) as step:
+        step()
+    assert ("relays" in terminal.getvalue()) == watched
 
 
 def test_help_needs_nothing_heavy() -> None:
