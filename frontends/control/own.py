@@ -85,7 +85,7 @@ class Owns:
         if before is not None and before.stamp == stamp:
             return before
         extras = () if own is None else tuple(self._extras(node, version))
-        owned = self._owned(scope, peers()) if extras else None
+        owned = self._owned(scope, peers(), extras) if extras else None
         filters = self._filters(node, own or _ALONE, version, owned)
         now = Own(stamp, self._me(node, own), filters, extras)
         known[gates] = now if before is None else _kept(before, now)
@@ -110,11 +110,15 @@ class Owns:
             return self._rules.by_name(own, senders(node), owned)
         return self._rules.by_address(own, node, senders(node), owned)
 
-    def _owned(self, scope: Scope, seen: Mapping[NodeId, Fragment]) -> Owned:
-        """Return the addresses and routes of the nodes that a viewer sees: nothing else can come in but from a relay."""
+    def _owned(self, scope: Scope, seen: Mapping[NodeId, Fragment], extras: Iterable[Fragment]) -> Owned:
+        """Return the addresses and routes of the nodes that a viewer sees: nothing else can come in but from a relay.
+
+        Beside them stands what those relays have that may call.
+        """
         addresses = {bare(text) for f in seen.values() for text in f.node.addresses if not f.node.expired}
         routes = (prefix for number in seen for prefix in scope.routes.get(number, ()))
-        return Owned(addresses, routes)
+        callers = (prefix for f in extras if not f.node.is_jailed for prefix in f.node.allowed_ips)
+        return Owned(addresses, routes, callers)
 
     def _extras(self, node: NodeObject, version: int) -> Iterator[Fragment]:
         extras = self._replica.get(f"extras/{node.id}")

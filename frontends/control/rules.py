@@ -8,6 +8,8 @@ Rule 1: the names stand in the CapMap of nodes only, so a WireGuard-only peer ma
 Rule 2: whoever is connected to a WireGuard-only peer gets no range as a source: behind one with default routes anybody may
         use any address that no other visible node has (wireguard-only-peers §0.10). What ranges would let in is cut to the
         addresses and routes of the nodes that the viewer sees.
+        A WireGuard-only peer that may call is a source where a range is named that it lies in, and nowhere else: never by `*`
+        or an autogroup, and never of capabilities.
 Rule 3: address lists are exactly those of the hosted service: entries with equal sources are merged over the whole policy, and
         only then cut to what concerns the node (policy-semantics §3.3, 8).
 Rule 4: the filter is a named one, always sent whole; without rules it is empty, and lets nothing in.
@@ -122,12 +124,10 @@ class Rules:
             return (f"cap:{set_capability(own)}",)
         sets = (*entry.sets, entry.whole) if entry.whole else entry.sets
         texts = (
-            *entry.literals,
             *(self._steering.prefixes if entry.whole else ()),
             *(("*",) if entry.is_anyone else ()),
         )
-        if owned is not None:
-            texts = owned.cut(texts)
+        texts = (*entry.literals, *texts) if owned is None else _cut(owned, entry, texts)
         return (*(f"cap:{set_capability(name)}" for name in sets), *self._within(entry), *texts)
 
     def _listed(self, entry: Entry, own: str, owned: Owned | None) -> Texts:
@@ -135,9 +135,11 @@ class Rules:
         texts: Texts = ()
         if not own:
             whole = (*TAILNET, *self._steering.prefixes) if entry.whole else ()
-            texts = ("*",) if entry.is_anyone else (*entry.literals, *whole, *self._within(entry))
+            texts = ("*",) if entry.is_anyone else (*whole, *self._within(entry))
         if owned is not None:
-            return tuple(sorted(owned.cut((*devices, *texts))))
+            wide = (*devices, *texts)
+            return tuple(sorted(set(owned.cut(wide) if own else _cut(owned, entry, wide))))
+        texts = texts if own or entry.is_anyone else (*entry.literals, *texts)
         return tuple(sorted({*devices, *texts})) if texts else devices
 
     def _within(self, entry: Entry) -> Iterator[str]:
@@ -145,6 +147,12 @@ class Rules:
             yield from Owned.of_addresses(self._sources.of((part.set,))).between(
                 part.version, part.first, part.last
             )
+
+
+def _cut(owned: Owned, entry: Entry, wide: Texts) -> Texts:
+    """Return the entry's literals and what it means widely, cut to what is owned (rule 2)."""
+    named = owned.cut(entry.literals) if entry.grant is not None else owned.named(entry.literals)
+    return tuple(dict.fromkeys((*named, *owned.cut(wide))))
 
 
 def _takes_part(entry: Entry, node: NodeObject) -> bool:

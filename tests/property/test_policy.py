@@ -15,7 +15,9 @@ from engine.domain.values import NodeId, NodeKey, PeerId, StableId, UserId
 from frontends.control.session import End, Session
 from tests.kit.client_view import ClientView
 from tests.kit.naive_policy import NodeView, evaluate, lets_in, settled
+from tests.kit.naive_select import literal
 from tests.kit.naive_world import Node, Policy, User, World, any_overlap
+from tests.kit.policy_rules import ROUTE_RANGES
 from tests.kit.policy_stage import NEW, OLD, TIME, Stage
 from tests.kit.policy_steps import settled_world, staged, steps, switch
 from tests.kit.policy_worlds import mutations, scenes
@@ -245,3 +247,83 @@ def test_without_that_care_it_would_be() -> None:
     stage.tell(*connected(world))
     client.catch_up()
     assert not any_overlap([text for rule in client.view.rules for text in rule["SrcIPs"]], [UNCLAIMED[0]])
+
+
+SITE: Final = PeerId(100_000_002)
+
+
+def calling(world: World, prefixes: tuple[str, ...]) -> Iterator[Event]:
+    """A site without default routes, which may call every node."""
+    yield PeerRegistered(
+        peer=SITE,
+        stable_id=StableId("wg2"),
+        name="site",
+        user=UserId(world.users[0].id),
+        public_key=NodeKey("nodekey:" + "cd" * 32),
+        allowed_ips=prefixes,
+        endpoints=("192.0.2.8:51820",),
+        ipv4="100.96.0.2",
+        ipv6="fd7a:115c:a1e0:2::2",
+    )
+    for node in world.nodes:
+        yield ConnectionAdded(node=NodeId(node.id), peer=SITE, ipv4_masq="10.64.0.9", jailed=False)
+
+
+def is_named(policy: Policy, address: str) -> bool:
+    """Whether a rule that says who may send where names a range with the address as its source."""
+    rules = [] if policy is None else [*(policy.get("acls") or ()), *(policy.get("grants") or ())]
+    named = [
+        literal(policy or {}, text.strip())
+        for rule in rules
+        for text in rule["src"]
+        if _is_literal(policy, text)
+    ]
+    return any_overlap(named, [address])
+
+
+def _is_literal(policy: Policy, text: str) -> bool:
+    bare = text.strip()
+    is_host = bare in (policy or {}).get("hosts", {})
+    return is_host or not (bare == "*" or "@" in bare or bare.startswith(("autogroup:", "group:", "tag:")))
+
+
+@pytest.mark.parametrize("capver", [OLD, NEW])
+@FAST
+@given(scenes(), st.sampled_from([*ROUTE_RANGES, "10.88.0.0/16"]))
+def test_who_calls_through_a_peer_is_a_source_only_where_a_range_is_named(
+    capver: int, scene: tuple[World, Policy], prefix: str
+) -> None:
+    world, policy = settled_world(scene[0]), scene[1]
+    stage = staged(world, policy)
+    stage.tell(*calling(world, (prefix, "10.99.0.0/24")))
+    for node in world.nodes:
+        client = Client(stage, node.id, capver)
+        assert client.view.peers[SITE]["AllowedIPs"]
+        for address in (_some(prefix), "10.99.0.7", "100.96.0.2", "fd7a:115c:a1e0:2::2"):
+            for rule in resolved(client, world):
+                if any_overlap(rule["SrcIPs"], [address]):
+                    assert is_named(policy, address), (node.id, address, rule)
+                    assert "CapGrant" not in rule, (node.id, address, rule)
+
+
+@pytest.mark.parametrize("capver", [OLD, NEW])
+def test_who_calls_is_let_in_by_the_rule_that_names_it_and_by_no_other(capver: int) -> None:
+    """Scenario N18, and E17 of the reference."""
+    world = World(
+        (User(1, "a@example.com"),),
+        (
+            Node(1, "n1", 1, (), "100.64.0.1", "fd7a:115c:a1e0::1"),
+            Node(2, "n2", 1, (), "100.64.0.2", "fd7a:115c:a1e0::2"),
+        ),
+        (),
+    )
+    rules = [{"src": ["*", "10.99.0.0/25"], "dst": ["100.64.0.1"], "ip": ["tcp:8000"]}]
+    caps = [{"src": ["10.99.0.0/24"], "dst": ["*"], "app": {"example.com/cap/x": [{}]}}]
+    stage = staged(world, {"grants": [*rules, *caps]})
+    stage.tell(*calling(world, ("10.99.0.0/24",)))
+    found = resolved(Client(stage, 1, capver), world)
+    where = [rule for rule in found if any_overlap(rule["SrcIPs"], ["10.99.0.7"])]
+    assert [rule["DstPorts"][0]["Ports"] for rule in where] == [{"First": 8000, "Last": 8000}]
+    assert "100.64.0.2" in where[0]["SrcIPs"]
+    for stranger in ("10.99.0.200", "100.96.0.2", "100.64.77.77"):
+        assert not [rule for rule in found if any_overlap(rule["SrcIPs"], [stranger])], stranger
