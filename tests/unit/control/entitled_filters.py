@@ -3,7 +3,8 @@
 1. Sources of an entry are the addresses of its sets' nodes, its literals, what its `within` leaves of a set, and with `whole` the
    tailnet's ranges and all approved prefixes. Clients that know sources by capability get the names of sets, `whole` too.
 2. Whoever is connected to a WireGuard-only peer gets no address and no range that none of the nodes that it sees has, in
-   its view: an address of one, or what of a range leads to one. It does not see itself.
+   its view: an address of one, or what of a range leads to one and to no such peer that may call. It does not see itself. What
+   such peers have that may call is a source where a literal of an entry that is no grant names it.
 3. Addresses: all entries in the policy's order; those of equal sources and protocol are one rule, where the first of them stands;
    conditional ones only where the class has them, those with `via` only on nodes with one of these tags. Then what the class
    does not have is left out.
@@ -11,13 +12,13 @@
 """
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from engine.contracts.netmap import ClassObject, NodeObject
 from engine.policy.policy import Entry, Reach, Target
-from tests.unit.control.world import World, common, span
+from tests.unit.control.world import World, common, span, without
 
 Json = dict[str, Any]
 BY_NAME: Final = 109
@@ -37,12 +38,20 @@ INTERNET: Final = [
 ]
 
 
-def filters(world: World, me: NodeObject, capver: int, *, is_confined: bool) -> list[Json]:
-    """Return the node's rules."""
+class Owned(NamedTuple):
+    """What those have who may send to somebody: nodes' addresses and routes, and what belongs to callers."""
+
+    addresses: list[str]
+    prefixes: list[str]
+    callers: list[str]
+
+
+def filters(world: World, me: NodeObject, capver: int, callers: list[str] | None) -> list[Json]:
+    """Return the node's rules; `callers` is what WireGuard-only peers have that may call, None where there are none at all."""
     own = world.class_of(me)
     if own is None:
         return []
-    owned = _owned(world, me) if is_confined else None
+    owned = None if callers is None else _owned(world, me, callers)
     return _named(world, me, own, owned) if capver >= BY_NAME else _listed(world, me, own, owned)
 
 
@@ -61,27 +70,36 @@ def said(rules: Iterable[Json]) -> list[Any]:
 # Sources -------------------------------------------------------------------------------------------------------
 
 
-def _owned(world: World, me: NodeObject) -> tuple[list[str], list[str]]:
-    """Addresses and prefixes that the nodes have that somebody sees."""
+def _owned(world: World, me: NodeObject, callers: list[str]) -> Owned:
     own = world.class_of(me)
     is_own_peer = SEES_ITSELF and own is not None and bool(world.sets_of(me) & set(own.sees))
     seen = [*world.seen_by(me), *([me] if is_own_peer else [])]
     addresses = {address for n in seen if not n.expired for address in world.shown(n)}
-    prefixes = {prefix for n in seen for prefix in world.routes_on(n, me)}
-    return sorted(addresses), sorted(prefixes)
+    routes = {prefix for n in seen for prefix in world.routes_on(n, me)}
+    return Owned(sorted(addresses), [part for route in routes for part in without(route, callers)], callers)
 
 
-def _cut(texts: Iterable[str], owned: tuple[list[str], list[str]] | None) -> set[str]:
+def _cut(texts: Iterable[str], owned: Owned | None) -> set[str]:
+    """What is left of texts by which an entry means nodes."""
     if owned is None:
         return set(texts)
-    addresses, prefixes = owned
     found: set[str] = set()
     for text in texts:
         if text == "*":
-            found.update(addresses, prefixes)
+            found.update(owned.addresses, owned.prefixes)
             continue
-        found.update(address for address in addresses if common(address, text))
-        found.update(part for prefix in prefixes for part in common(prefix, text))
+        found.update(address for address in owned.addresses if common(address, text))
+        found.update(part for prefix in owned.prefixes for part in common(prefix, text))
+    return found
+
+
+def _literals(entry: Entry, owned: Owned | None) -> set[str]:
+    """What is left of the ranges that an entry names."""
+    found = _cut(entry.literals, owned)
+    if owned is not None and entry.grant is None:
+        found |= {
+            part for text in entry.literals for prefix in owned.callers for part in common(prefix, text)
+        }
     return found
 
 
@@ -99,34 +117,30 @@ def _within(world: World, entry: Entry) -> set[str]:
     return found
 
 
-def _named(
-    world: World, me: NodeObject, own: ClassObject, owned: tuple[list[str], list[str]] | None
-) -> list[Json]:
+def _named(world: World, me: NodeObject, own: ClassObject, owned: Owned | None) -> list[Json]:
     rules = []
     for reach in own.rules:
         entry = world.entry(reach.entry)
         sets = [reach.own] if reach.own else [*entry.sets, *([entry.whole] if entry.whole else [])]
         texts: set[str] = set()
         if not reach.own:
-            ranges = [*entry.literals, *(world.prefixes if entry.whole else [])]
+            wide = {*(world.prefixes if entry.whole else []), *(["*"] if entry.is_anyone else [])}
             within = _within(world, entry)
-            texts = _cut({*ranges, *(["*"] if entry.is_anyone else [])}, owned)
+            texts = _literals(entry, owned) | _cut(wide, owned)
             texts |= within if WITHIN_STAYS else _cut(within, owned)
         names = {f"cap:netmap.internal/set/{name}" for name in sets}
         rules.append(_rule(world, me, names | texts, entry, [reach]))
     return rules
 
 
-def _listed(
-    world: World, me: NodeObject, own: ClassObject, owned: tuple[list[str], list[str]] | None
-) -> list[Json]:
+def _listed(world: World, me: NodeObject, own: ClassObject, owned: Owned | None) -> list[Json]:
     reaches = {reach.entry: reach for reach in own.rules}
     places: list[tuple[tuple[str, ...], Entry, list[Reach]]] = []
     for entry in world.program():
         reach = reaches.get(entry.id)
         if reach is None and not _takes_part(entry, me):
             continue
-        sources = tuple(sorted(_cut(_addresses(world, entry, reach), owned)))
+        sources = tuple(sorted(_sources(world, entry, reach, owned)))
         mine = [] if reach is None else [reach]
         for texts, other, there in places:
             is_alike = (texts, other.protocol) == (sources, entry.protocol)
@@ -144,12 +158,12 @@ def _takes_part(entry: Entry, me: NodeObject) -> bool:
     return not entry.is_conditional and (not entry.via or bool(set(entry.via) & set(me.tags)))
 
 
-def _addresses(world: World, entry: Entry, reach: Reach | None) -> set[str]:
+def _sources(world: World, entry: Entry, reach: Reach | None, owned: Owned | None) -> set[str]:
     if reach is not None and reach.own:
-        return _devices(world, [reach.own])
+        return _cut(_devices(world, [reach.own]), owned)
+    wide = {*_devices(world, entry.sets), *_within(world, entry), *(["*"] if entry.is_anyone else [])}
     whole = [*TAILNET, *world.prefixes] if entry.whole else []
-    anyone = ["*"] if entry.is_anyone else []
-    return {*_devices(world, entry.sets), *entry.literals, *_within(world, entry), *whole, *anyone}
+    return _literals(entry, owned) | _cut({*wide, *whole}, owned)
 
 
 # Rules ---------------------------------------------------------------------------------------------------------

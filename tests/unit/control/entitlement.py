@@ -64,7 +64,7 @@ def entitlement(world: World, viewer: int, capver: int) -> Entitlement | None:
     return Entitlement(
         node=normal(_self(world, me, tailnet), capver),
         peers=peers,
-        rules=filters(world, me, capver, is_confined=bool(externals)),
+        rules=filters(world, me, capver, _callers(externals, capver) if externals else None),
         ssh={"rules": shells(world, me)},
         profiles=profiles,
         dns={"Proxied": True, "Domains": [base], "Routes": {base: []}},
@@ -78,6 +78,12 @@ def _connected(world: World, me: NodeObject) -> list[tuple[WireGuardPeerObject, 
     connections = extras.connections if isinstance(extras, ExtrasObject) else ()
     found = [(world.objects.get(f"peer/{connection.peer}"), connection) for connection in connections]
     return [(peer, connection) for peer, connection in found if isinstance(peer, WireGuardPeerObject)]
+
+
+def _callers(externals: list[tuple[WireGuardPeerObject, ConnectionExtra]], capver: int) -> list[str]:
+    """What WireGuard-only peers have that may call."""
+    found = [_external(peer, by, "", capver) for peer, by in externals if not by.jailed]
+    return [prefix for node in found for prefix in node["AllowedIPs"]]
 
 
 def _user(node: NodeObject) -> int:
@@ -171,23 +177,27 @@ def _external(peer: WireGuardPeerObject, connection: ConnectionExtra, base: str,
     own = _wholes([peer.ipv4, peer.ipv6])
     allowed = peer.allowed_ips if connection.allowed_ips is None else connection.allowed_ips
     routes = [p for p in allowed if capver >= 104 or ":" not in p or p == "::/0"]
+    gone = bool(peer.parked_key or peer.expired_at)
     return {
         "ID": peer.id,
         "StableID": peer.stable_id,
         "Name": f"{peer.name}.{base}.",
         "User": WIREGUARD,
-        "Key": peer.public_key,
+        "Key": peer.parked_key or peer.public_key,
+        "KeyExpiry": _time(peer.expired_at) if peer.expired_at else None,
+        "Expired": bool(peer.expired_at),
         "Addresses": own,
         "AllowedIPs": own + routes,
         "PrimaryRoutes": [p for p in routes if not p.endswith("/0")],
-        "Endpoints": list(peer.endpoints),
+        "Endpoints": ["192.0.2.1:9"] if peer.parked_key else list(peer.endpoints),
         "Hostinfo": {"Hostname": peer.name},
         "Created": _time(peer.created),
-        "Online": True,
+        "Tags": list(peer.extra.tags),
+        "Online": not (gone or peer.drained),
         "MachineAuthorized": True,
         "CapMap": {"suggest-exit-node": None} if peer.extra.suggest_exit_node else {},
         "SelfNodeV4MasqAddrForThisPeer": connection.ipv4_masq,
         "SelfNodeV6MasqAddrForThisPeer": connection.ipv6_masq if capver >= 104 else "",
         "IsWireGuardOnly": True,
-        "IsJailed": True,
+        "IsJailed": connection.jailed,
     }

@@ -47,6 +47,13 @@ PEERS = st.sampled_from([PeerId(100_000_001), PeerId(100_000_002)])
 ROUTERS = st.lists(NODES, min_size=1, max_size=3, unique=True)
 OFFERS = ((), (), ("10.1.0.0/16",), ("10.0.0.0/8", "fd00:1::/64"))
 EXITS = ((), (), ("0.0.0.0/0", "::/0"), ("0.0.0.0/0",))
+STATES: tuple[dict[str, Any], ...] = (
+    {},
+    {},
+    {"parked_key": f"nodekey:{7:064x}"},
+    {"expired_at": 1_700_000_400_000},
+    {"drained": True},
+)
 CANARY = "nodekey:" + "ca" * 32
 
 
@@ -228,12 +235,14 @@ class Frames(RuleBasedStateMachine):
         number=PEERS,
         allowed=st.sampled_from([("10.9.0.0/16",), ("0.0.0.0/0", "::/0", "fd09::/64")]),
         ports=st.integers(1, 2),
-        suggest=st.booleans(),
+        extra=st.builds(ExtraConfig, suggest_exit_node=st.booleans(), tags=st.sampled_from([(), ("tag:a",)])),
+        state=st.sampled_from(STATES),
     )
-    def put_external(self, *, number: int, allowed: tuple[str, ...], ports: int, suggest: bool) -> None:
+    def put_external(
+        self, *, number: int, allowed: tuple[str, ...], ports: int, extra: ExtraConfig, state: dict[str, Any]
+    ) -> None:
         endpoints = tuple(f"192.0.2.{n}:51820" for n in range(ports))
-        extra = ExtraConfig(suggest_exit_node=suggest)
-        self.put(external(number, allowed_ips=allowed, endpoints=endpoints, extra=extra))
+        self.put(external(number, allowed_ips=allowed, endpoints=endpoints, extra=extra, **state))
 
     @rule(number=PEERS)
     def remove_external(self, number: int) -> None:
@@ -244,13 +253,22 @@ class Frames(RuleBasedStateMachine):
         peers=st.sets(PEERS),
         masq=st.sampled_from(["", "10.9.0.9"]),
         left=st.sampled_from([None, (), ("10.9.0.0/16", "fd09::/64")]),
+        jailed=st.booleans(),
     )
-    def connect(self, number: NodeId, peers: set[PeerId], masq: str, left: tuple[str, ...] | None) -> None:
+    def connect(
+        self, *, number: NodeId, peers: set[PeerId], masq: str, left: tuple[str, ...] | None, jailed: bool
+    ) -> None:
         if not peers:
             self.put(gone=(f"extras/{number}",))
             return
         connections = tuple(
-            ConnectionExtra(peer=n, ipv4_masq=masq, ipv6_masq="fd09::9" if masq else "", allowed_ips=left)
+            ConnectionExtra(
+                peer=n,
+                ipv4_masq=masq,
+                ipv6_masq="fd09::9" if masq else "",
+                allowed_ips=left,
+                jailed=jailed,
+            )
             for n in sorted(peers)
         )
         self.put(ExtrasObject(node=number, connections=connections))

@@ -31,7 +31,9 @@ def course(machine: Frames) -> None:
         lambda: machine.write(["another set", "via", "whole and some", "one set", "some over tcp"]),
         lambda: machine.relate(tagged, ALL, everything, (), (SshUse("root"),)),
         lambda: machine.join(NodeId(3), tagged, ("10.1.0.0/16",), ("0.0.0.0/0", "::/0")),
-        lambda: machine.connect(NodeId(3), {PeerId(100_000_001)}, "10.9.0.9", None),
+        lambda: machine.connect(
+            number=NodeId(3), peers={PeerId(100_000_001)}, masq="10.9.0.9", left=None, jailed=False
+        ),
         lambda: machine.gather(name="s1", classes={here, tagged}, is_source=True),
         lambda: machine.delete(NodeId(65)),
         lambda: machine.join(NodeId(65), there, (), ()),

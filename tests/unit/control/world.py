@@ -157,3 +157,20 @@ def common(one: str, two: str) -> list[str]:
         return []
     kind = ipaddress.IPv4Address if version == 4 else ipaddress.IPv6Address
     return [str(part) for part in ipaddress.summarize_address_range(kind(low), kind(high))]
+
+
+def without(whole: str, others: Iterable[str]) -> list[str]:
+    """What is left of a prefix without the others, as prefixes."""
+    left = [whole]
+    for other in others:
+        left = [part for text in left for part in _less(text, other)]
+    return left
+
+
+def _less(whole: str, other: str) -> list[str]:
+    one, two = ipaddress.ip_network(whole), ipaddress.ip_network(other)
+    if not common(whole, other):
+        return [whole]
+    if common(whole, other) == [whole]:
+        return []
+    return [str(part) for part in one.address_exclude(two)]  # type: ignore[arg-type]
