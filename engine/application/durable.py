@@ -66,6 +66,8 @@ ALIASES: Final[Mapping[str, str]] = {
     "ConnectionAdded": "connection.add",
     "ConnectionUpdated": "connection.update",
     "ConnectionRemoved": "connection.remove",
+    "SelectorAdded": "connection.add-selector",
+    "SelectorRemoved": "connection.remove-selector",
     "BaseDomainSet": "settings.set-domain",
     "PoolsSet": "settings.set-pools",
     "DomainsSet": "settings.set-domains",

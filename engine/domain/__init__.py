@@ -13,6 +13,7 @@
 - `document.py`: the policy in force, understood once
 - `users.py`, `authkeys.py`, `nodes.py`, `peers.py`, `connections.py`, `settings.py`, `policies.py`: decisions, one noun each
 - `peerlife.py`: what changes a WireGuard-only peer in place; `masqpool.py`: masquerade addresses from its pool
+- `selectors.py`: connections that nodes have because of what they are
 - `pairs.py`: a node and a WireGuard-only peer together: what may not meet
 - `registration.py`, `offers.py`: decisions on what clients ask; `tags.py`, `routes.py`: what nodes are given
 - `refs.py`: from an id or a name to the thing

@@ -113,6 +113,15 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         return self.expired or NEVER < self.expiry <= now
 
 
+class Selector(msgspec.Struct, frozen=True, kw_only=True):
+    """Nodes that are connected to a WireGuard-only peer because of what they are, and on which terms."""
+
+    selector: str
+    """`tag:…`, `group:…`, or `user:…` with a user's name."""
+    allowed_ips: tuple[str, ...] | None = None
+    jailed: bool = True
+
+
 class Peer(msgspec.Struct, frozen=True, kw_only=True):
     """A WireGuard-only peer."""
 
@@ -135,6 +144,8 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
     masq_v4: str = ""
     masq_v6: str = ""
     """From where connections get their masquerade addresses: prefixes, or nothing."""
+    selectors: tuple[Selector, ...] = ()
+    """Who is connected to it without being asked for by name, in the order in which they were added."""
 
 
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,6 +160,8 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     """Which of the peer's allowed IPs the node gets; None: all."""
     jailed: bool = True
     """Whether the far side may only answer."""
+    selector: str = ""
+    """Because of which selector it is there; empty: somebody asked for it."""
 
 
 class PolicyText(msgspec.Struct, frozen=True, kw_only=True):

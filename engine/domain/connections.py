@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.domain.aggregates import Connection, Node, Peer
+from engine.domain.aggregates import Connection, Node, Peer, Selector
 from engine.domain.commands import AddConnection, RemoveConnection, UpdateConnection
 from engine.domain.decision import Decision, Given
 from engine.domain.document import standing_of
@@ -84,6 +84,28 @@ def add_connection(tailnet: Tailnet, command: AddConnection, given: Given) -> De
     return _decision(node, peer, terms, told, event)
 
 
+def selected_connection(tailnet: Tailnet, node: Node, peer: Peer, selector: Selector) -> ConnectionAdded:
+    """Return the connection that the node gets by a selector of the peer.
+
+    Raises:
+        Invalid: `connection.capver`, `connection.unjail`, `masq.*`, `endpoint.loop`.
+        Conflict: `connection.overlap`, `connection.endpoint`, `masq.in_use`.
+        Refusal: `masq.pool_exhausted`.
+    """
+    masquerade, _ = parse_masquerade(tailnet, node, peer, *hand_out(tailnet, peer))
+    terms = _Terms(
+        ipv4_masq=masquerade.ipv4,
+        ipv6_masq=masquerade.ipv6,
+        allowed_ips=selector.allowed_ips,
+        jailed=selector.jailed,
+    )
+    _refuse_old_client(node)
+    _refuse_clash(tailnet, node, peer, terms)
+    return ConnectionAdded(
+        node=node.id, peer=peer.id, from_pool=True, selector=selector.selector, **_fields(terms)
+    )
+
+
 def update_connection(tailnet: Tailnet, command: UpdateConnection) -> Decision:
     """Decide on other masquerade addresses (both are replaced), another part of the allowed IPs, or the jail.
 
@@ -115,7 +137,7 @@ def update_connection(tailnet: Tailnet, command: UpdateConnection) -> Decision:
     if _terms_of(existing) == terms:
         return _decision(node, peer, terms, warnings)
     _refuse_clash(tailnet, node, peer, terms)
-    event = ConnectionUpdated(node=node.id, peer=peer.id, **_fields(terms))
+    event = ConnectionUpdated(node=node.id, peer=peer.id, selector=existing.selector, **_fields(terms))
     return _decision(node, peer, terms, [*warnings, *doubts], event)
 
 
@@ -124,10 +146,19 @@ def remove_connection(tailnet: Tailnet, command: RemoveConnection) -> Decision:
 
     Raises:
         NotFound: `node.not_found`, `peer.not_found`, `connection.not_found`.
+        Conflict: `connection.selected`.
     """
     node, peer = node_of(tailnet, command.node), peer_of(tailnet, command.peer)
-    if (node.id, peer.id) not in tailnet.connections:
+    existing = tailnet.connections.get((node.id, peer.id))
+    if existing is None:
         raise _not_found(node, peer, "netmap connection list shows all")
+    if existing.selector:
+        raise Conflict(
+            "connection.selected",
+            f"node {named(node)} is connected to {named(peer)} because {existing.selector} is",
+            field="node",
+            hint=f"netmap connection remove-selector --selector {existing.selector} --wg-peer-id {peer.id}",
+        )
     return Decision(
         events=(ConnectionRemoved(node=node.id, peer=peer.id),),
         result={"node": node.id, "peer": peer.id},
@@ -187,7 +218,7 @@ def _refuse_clash(tailnet: Tailnet, node: Node, peer: Peer, terms: _Terms) -> No
     allowed_ips = part_of(peer, terms.allowed_ips)
     refuse_overlap(tailnet, node, peer, allowed_ips)
     if not terms.jailed:
-        refuse_free(node, peer, allowed_ips)
+        refuse_free(f"node {named(node)}", peer, allowed_ips)
 
 
 def _decision(

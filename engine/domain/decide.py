@@ -8,6 +8,7 @@ Rule 3: pending logins are not of the log: approving and rejecting one is the ap
 from engine.domain.authkeys import create_auth_key, expire_auth_key
 from engine.domain.commands import (
     AddConnection,
+    AddSelector,
     AdvertiseNode,
     ApproveRoutes,
     Command,
@@ -26,6 +27,7 @@ from engine.domain.commands import (
     RegisterPeer,
     RemoveConnection,
     RemovePeer,
+    RemoveSelector,
     RenameNode,
     RenamePeer,
     RevertPolicy,
@@ -62,6 +64,7 @@ from engine.domain.peers import disable_peer, enable_peer, expire_peer, register
 from engine.domain.policies import revert_policy, set_policy
 from engine.domain.registration import log_out_node, register_node
 from engine.domain.routes import approve_routes
+from engine.domain.selectors import add_selector, kept_in_step, remove_selector
 from engine.domain.settings import (
     set_auto_updates,
     set_base_domain,
@@ -75,13 +78,17 @@ from engine.domain.tags import tag_node
 from engine.domain.users import create_user, set_user_role
 
 
-def decide(tailnet: Tailnet, command: Command, given: Given) -> Decision:  # noqa: C901 (an arm for each command)
-    """Return what happens when the command meets the tailnet as it is.
+def decide(tailnet: Tailnet, command: Command, given: Given) -> Decision:
+    """Return what happens when the command meets the tailnet as it is, with what that means for selected connections.
 
     Raises:
         Refusal: the answer is no.
         TypeError: nobody decides such a command here (rule 3).
     """
+    return kept_in_step(tailnet, _decide(tailnet, command, given), given)
+
+
+def _decide(tailnet: Tailnet, command: Command, given: Given) -> Decision:  # noqa: C901 (an arm for each command)
     match command:
         case RegisterNode():
             return register_node(tailnet, command, given)
@@ -151,6 +158,10 @@ def _decide_peer(tailnet: Tailnet, command: Command) -> Decision:
             return undrain_peer(tailnet, command)
         case SetMasqueradePool():
             return set_masquerade_pool(tailnet, command)
+        case AddSelector():
+            return add_selector(tailnet, command)
+        case RemoveSelector():
+            return remove_selector(tailnet, command)
         case _:
             return _decide_tailnet(tailnet, command)
 

@@ -41,6 +41,8 @@ from engine.domain.wgevents import (
     PeerTagged,
     PeerUndrained,
     PeerUpdated,
+    SelectorAdded,
+    SelectorRemoved,
 )
 
 __all__ = (
@@ -88,6 +90,8 @@ __all__ = (
     "PeerUpdated",
     "PolicySet",
     "PoolsSet",
+    "SelectorAdded",
+    "SelectorRemoved",
     "TailnetEvent",
     "UserCreated",
     "UserEvent",

@@ -8,7 +8,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from engine.domain.aggregates import AuthKey, Connection, Node, Peer, Settings, User
+from engine.domain.aggregates import AuthKey, Connection, Node, Peer, Selector, Settings, User
 from engine.domain.events import (
     AuthKeyCreated,
     AuthKeyEvent,
@@ -47,6 +47,8 @@ from engine.domain.events import (
     PeerUndrained,
     PeerUpdated,
     PoolsSet,
+    SelectorAdded,
+    SelectorRemoved,
     TailnetEvent,
     UserCreated,
     UserEvent,
@@ -232,8 +234,18 @@ def evolve_peer(  # noqa: C901 (an arm for each event)
             return peer and replace(peer, drained=isinstance(event, PeerDrained))
         case PeerPoolSet():
             return peer and replace(peer, masq_v4=event.ipv4, masq_v6=event.ipv6)
+        case SelectorAdded() | SelectorRemoved():
+            return peer and replace(peer, selectors=_selectors(peer, event))
         case _:
             assert_never(event)
+
+
+def _selectors(peer: Peer, event: SelectorAdded | SelectorRemoved) -> tuple[Selector, ...]:
+    others = tuple(held for held in peer.selectors if held.selector != event.selector)
+    if isinstance(event, SelectorRemoved):
+        return others
+    added = Selector(selector=event.selector, allowed_ips=event.allowed_ips, jailed=event.jailed)
+    return (*others, added)
 
 
 def evolve_connection(connection: Connection | None, event: ConnectionEvent, at: Millis) -> Connection | None:
@@ -248,6 +260,7 @@ def evolve_connection(connection: Connection | None, event: ConnectionEvent, at:
                 created=at,
                 allowed_ips=event.allowed_ips,
                 jailed=event.jailed,
+                selector=event.selector,
             )
         case ConnectionUpdated():
             return connection and replace(
@@ -256,6 +269,7 @@ def evolve_connection(connection: Connection | None, event: ConnectionEvent, at:
                 ipv6_masq=event.ipv6_masq,
                 allowed_ips=event.allowed_ips,
                 jailed=event.jailed,
+                selector=event.selector,
             )
         case ConnectionRemoved():
             return None

@@ -55,8 +55,8 @@ def _common(tailnet: Tailnet, node: Node, peer: Peer, other: PeerId, what: str) 
     )
 
 
-def refuse_free(node: Node, peer: Peer, allowed_ips: Sequence[str]) -> None:
-    """Refuse that a peer with these allowed IPs may call the node (rule 2).
+def refuse_free(whom: str, peer: Peer, allowed_ips: Sequence[str]) -> None:
+    """Refuse that a peer with these allowed IPs may call somebody (rule 2).
 
     Raises:
         Invalid: `connection.unjail`.
@@ -67,7 +67,7 @@ def refuse_free(node: Node, peer: Peer, allowed_ips: Sequence[str]) -> None:
         if network.overlaps(own):
             raise Invalid(
                 "connection.unjail",
-                f"{named(peer)} cannot be let out of jail towards node {named(node)}: with {prefix} it could "
+                f"{named(peer)} cannot be let out of jail towards {whom}: with {prefix} it could "
                 "send from any address that nobody else has",
                 field="jailed",
                 hint="give the connection only the site's own prefixes: --allowed-ips 192.0.2.0/24",

@@ -41,6 +41,7 @@ from engine.domain.peers import (
 )
 from engine.domain.prefixes import is_covered, parse_allowed_ips
 from engine.domain.refs import peer_of, user_of
+from engine.domain.selectors import refuse_terms
 from engine.domain.state import DEFAULT_ROUTES, Tailnet
 from engine.domain.tags import known_tags
 from engine.domain.values import NodeKey
@@ -197,7 +198,7 @@ def _refuse_for(tailnet: Tailnet, connection: Connection, peer: Peer) -> None:
     node, allowed_ips = tailnet.nodes[connection.node], connected_part(connection, peer)
     refuse_overlap(tailnet, node, peer, allowed_ips)
     if not connection.jailed:
-        refuse_free(node, peer, allowed_ips)
+        refuse_free(f"node {named(node)}", peer, allowed_ips)
     for address in (connection.ipv4_masq, connection.ipv6_masq):
         if address and is_the_peers_own(peer, address):
             raise Conflict(
@@ -209,7 +210,9 @@ def _refuse_for(tailnet: Tailnet, connection: Connection, peer: Peer) -> None:
 
 
 def _refuse_parts(tailnet: Tailnet, peer: Peer) -> None:
-    """Refuse that a connection's part is no longer inside of the peer's allowed IPs (rule 4)."""
+    """Refuse that a connection's or a selector's part is no longer inside of the peer's allowed IPs (rule 4)."""
+    for selector in peer.selectors:
+        refuse_terms(peer, selector)
     outside = [
         f"node {named(tailnet.nodes[connection.node])}: {prefix}"
         for connection in _connections(tailnet, peer)

@@ -37,6 +37,8 @@ from engine.domain.events import (
     PeerUndrained,
     PolicySet,
     PoolsSet,
+    SelectorAdded,
+    SelectorRemoved,
     TailnetEvent,
     UserEvent,
 )
@@ -86,6 +88,8 @@ _UNLISTED: Final = (
     PeerDrained,
     PeerUndrained,
     PeerPoolSet,
+    SelectorAdded,
+    SelectorRemoved,
 )
 """What happens to a WireGuard-only peer and no index knows of."""
 
@@ -97,7 +101,7 @@ class Tailnet:
     endpoint, prefix and city; users by name in lower case; pre-auth keys by digest; connections from both ends.
     `retired_keys` holds the former keys of living nodes; `holders` says who has an address (as an integer; nodes
     and WireGuard-only peers share one number space); `handed_out` is the last address that each pool gave, as
-    `masq_handed_out` is for the masquerade pools, by peer and IP version.
+    `masq_handed_out` is for the masquerade pools, by peer and IP version. `selecting` are the peers that have selectors.
     `policies` holds texts by digest, the last one set at the end: the present one and former ones.
     """
 
@@ -134,11 +138,19 @@ class Tailnet:
         self.peers_of_node: dict[NodeId, set[PeerId]] = {}
         self.nodes_of_peer: dict[PeerId, set[NodeId]] = {}
         self.masq_by_peer: dict[tuple[PeerId, str], NodeId] = {}
+        self.selecting: set[PeerId] = set()
         self.masq_handed_out: dict[tuple[PeerId, int], int] = {}
 
     def __eq__(self, other: object) -> bool:
         """Return whether both hold the same, indices included: what a replay must give."""
         return isinstance(other, Tailnet) and vars(self) == vars(other)
+
+    def draft(self) -> "Tailnet":
+        """Return another tailnet that says the same, to try something with; its cost is that of the tables."""
+        other = Tailnet()
+        for name, table in vars(self).items():
+            setattr(other, name, _copied(table))
+        return other
 
     def apply(self, event: Event, at: Millis) -> None:
         """Take in an event of the log, recorded at `at`; cannot fail."""
@@ -264,6 +276,7 @@ class Tailnet:
         after = evolve_peer(before, event, at)
         if after is not None and isinstance(event, _UNLISTED):
             self.peers[after.id] = after
+            self._list_selectors(after)
             return
         if before is not None:
             self._unlist_peer(before)
@@ -271,6 +284,7 @@ class Tailnet:
             self._forget_peer(event.peer, before)
             return
         self.peers[after.id] = after
+        self._list_selectors(after)
         self.peer_by_key[after.public_key] = after.id
         self.peer_by_name[after.name] = after.id
         for endpoint in after.endpoints:
@@ -297,8 +311,15 @@ class Tailnet:
             place = peer.extra.location
             _leave(self.peers_by_city, place.city_code, (place.country_code, peer.id))
 
+    def _list_selectors(self, peer: Peer) -> None:
+        if peer.selectors:
+            self.selecting.add(peer.id)
+        else:
+            self.selecting.discard(peer.id)
+
     def _forget_peer(self, number: PeerId, peer: Peer | None) -> None:
         self.peers.pop(number, None)
+        self.selecting.discard(number)
         for version in (4, 6):
             self.masq_handed_out.pop((number, version), None)
         if peer is not None:
@@ -334,6 +355,14 @@ class Tailnet:
 
     def _release(self, address: str) -> None:
         self.holders.pop(int(ipaddress.ip_address(address)), None)
+
+
+def _copied(table: object) -> object:
+    if isinstance(table, set):
+        return set(table)
+    if not isinstance(table, dict):
+        return table
+    return {key: _copied(value) if isinstance(value, set | dict) else value for key, value in table.items()}
 
 
 def _join(index: dict[K, set[V]], key: K, member: V) -> None:

@@ -103,6 +103,22 @@ class SetMasqueradePool(Command, frozen=True, kw_only=True):
     ipv6: Text = ""
 
 
+class AddSelector(Command, frozen=True, kw_only=True):
+    """Connect every node that a tag, a group or a user speaks of, now and from now on; the peer's pool numbers them."""
+
+    selector: Name
+    peer: Ref
+    allowed_ips: Texts | None = None
+    jailed: bool = True
+
+
+class RemoveSelector(Command, frozen=True, kw_only=True):
+    """Connect nobody any more because of a selector."""
+
+    selector: Name
+    peer: Ref
+
+
 class AddConnection(Command, frozen=True, kw_only=True):
     """Connect a node to a WireGuard-only peer; without a masquerade address the peer's pool gives them.
 

@@ -121,6 +121,23 @@ class PeerPoolSet(msgspec.Struct, frozen=True, kw_only=True, tag="PeerPoolSet.v1
     ipv6: str = ""
 
 
+class SelectorAdded(msgspec.Struct, frozen=True, kw_only=True, tag="SelectorAdded.v1"):
+    """Every node that the selector speaks of is to be connected to the peer; the connections are events of their own."""
+
+    peer: PeerId
+    selector: str
+    """`tag:…`, `group:…`, or `user:…` with a user's name."""
+    allowed_ips: tuple[str, ...] | None = None
+    jailed: bool = True
+
+
+class SelectorRemoved(msgspec.Struct, frozen=True, kw_only=True, tag="SelectorRemoved.v1"):
+    """The selector connects nobody any more."""
+
+    peer: PeerId
+    selector: str
+
+
 class ConnectionAdded(msgspec.Struct, frozen=True, kw_only=True, tag="ConnectionAdded.v1"):
     """The node sees the WireGuard-only peer, and is seen by it under these masquerade addresses."""
 
@@ -134,6 +151,8 @@ class ConnectionAdded(msgspec.Struct, frozen=True, kw_only=True, tag="Connection
     """Whether the far side may only answer."""
     from_pool: bool = False
     """Whether the addresses were handed out by the peer's pool."""
+    selector: str = ""
+    """Because of which selector it is there; empty: somebody asked for it."""
 
 
 class ConnectionUpdated(msgspec.Struct, frozen=True, kw_only=True, tag="ConnectionUpdated.v1"):
@@ -149,6 +168,8 @@ class ConnectionUpdated(msgspec.Struct, frozen=True, kw_only=True, tag="Connecti
     """Whether the far side may only answer."""
     from_pool: bool = False
     """Whether the addresses were handed out by the peer's pool."""
+    selector: str = ""
+    """Because of which selector it is there; empty: somebody asked for it."""
 
 
 class ConnectionRemoved(msgspec.Struct, frozen=True, kw_only=True, tag="ConnectionRemoved.v1"):
@@ -171,5 +192,7 @@ PeerEvent = (
     | PeerDrained
     | PeerUndrained
     | PeerPoolSet
+    | SelectorAdded
+    | SelectorRemoved
 )
 ConnectionEvent = ConnectionAdded | ConnectionUpdated | ConnectionRemoved

@@ -11,7 +11,13 @@ from frontends.cli.text import ago, reference
 _WG = "frontends.cli.wgonly"
 connection = Nouns(
     help="Connections: which node may use which WireGuard-only peer.",
-    lazy={"add": f"{_WG}:add", "update": f"{_WG}:update", "remove": f"{_WG}:remove"},
+    lazy={
+        "add": f"{_WG}:add",
+        "update": f"{_WG}:update",
+        "remove": f"{_WG}:remove",
+        "add-selector": f"{_WG}:add_selector",
+        "remove-selector": f"{_WG}:remove_selector",
+    },
     aliases={"ls": "list", "rm": "remove", "delete": "remove"},
 )
 
@@ -34,6 +40,7 @@ def list_(operator: Operator, node: str | None, peer: str | None) -> None:
         Column("IPV6 MASQUERADE", lambda row: row.get("ipv6MasqAddr")),
         Column("ALLOWED IPS", lambda row: row.get("allowedIps")),
         Column("FAR SIDE MAY", lambda row: "answer" if row.get("jailed", True) else "call"),
+        Column("BECAUSE OF", lambda row: row.get("selector")),
         Column("CREATED", lambda row: ago(row.get("created"), now)),
     )
     wanted = {

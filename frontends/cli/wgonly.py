@@ -198,3 +198,47 @@ def remove(operator: Operator, node_id: str, wg_peer_id: str) -> None:
 
     accepted = operator.send(RemoveConnection(node=reference(node_id), peer=reference(wg_peer_id)))
     operator.done(accepted, {"node": node_id, "peer": wg_peer_id})
+
+
+_SELECTOR = click.option(
+    "--selector", required=True, metavar="tag:…|group:…|USER", help="Whose nodes: a tag, a group, or a user."
+)
+
+
+@click.command("add-selector")
+@_SELECTOR
+@_PEER
+@_PART
+@click.option(
+    "--unjailed", is_flag=True, help="Let the far side call the nodes, as far as the policy names it."
+)
+@changing
+def add_selector(
+    operator: Operator, *, selector: str, wg_peer_id: str, allowed_ips: tuple[str, ...], unjailed: bool
+) -> None:
+    """Connect every node of a tag, a group or a user to a WireGuard-only peer, now and from now on.
+
+    The peer's pool gives the masquerade addresses (`netmap wg set-masq-pool`).
+    """
+    from engine.domain.commands import AddSelector
+
+    command = AddSelector(
+        selector=selector,
+        peer=reference(wg_peer_id),
+        allowed_ips=listed(allowed_ips) or None,
+        jailed=not unjailed,
+    )
+    following = f"netmap connection list --peer {wg_peer_id}   # who is connected"
+    operator.done(operator.send(command), {"selector": selector, "peer": wg_peer_id}, following)
+
+
+@click.command("remove-selector")
+@_SELECTOR
+@_PEER
+@changing
+def remove_selector(operator: Operator, selector: str, wg_peer_id: str) -> None:
+    """Connect nobody any more because of a selector; connections that somebody asked for stay."""
+    from engine.domain.commands import RemoveSelector
+
+    command = RemoveSelector(selector=selector, peer=reference(wg_peer_id))
+    operator.done(operator.send(command), {"selector": selector, "peer": wg_peer_id})

@@ -204,6 +204,7 @@ def _peer_row(tailnet: Tailnet, peer: Peer) -> PeerRow:
         drained=peer.drained,
         masq_pool_v4=peer.masq_v4,
         masq_pool_v6=peer.masq_v6,
+        selectors=tuple(held.selector for held in peer.selectors),
     )
 
 
@@ -218,6 +219,7 @@ def _connection_row(tailnet: Tailnet, connection: Connection) -> ConnectionRow:
         created=connection.created,
         allowed_ips=_part(tailnet, connection),
         jailed=connection.jailed,
+        selector=connection.selector,
     )
 
 

@@ -128,6 +128,8 @@ class PeerRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     drained: bool = False
     masq_pool_v4: str = ""
     masq_pool_v6: str = ""
+    selectors: tuple[str, ...] = ()
+    """Who is connected to it without being asked for by name."""
 
 
 class ConnectionRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -144,6 +146,8 @@ class ConnectionRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What the node gets of the peer's, before any policy."""
     jailed: bool = True
     """Whether the far side may only answer."""
+    selector: str = ""
+    """Because of which selector it is there; empty: somebody asked for it."""
 
 
 class SettingsRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

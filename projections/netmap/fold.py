@@ -55,6 +55,8 @@ from engine.domain.events import (
     PeerUpdated,
     PolicySet,
     PoolsSet,
+    SelectorAdded,
+    SelectorRemoved,
     UserCreated,
     UserRoleSet,
     WireGuardModeSet,
@@ -139,7 +141,7 @@ def _touched_by_peers(state: NetmapState, event: PeerEvent | ConnectionEvent) ->
         case PeerUpdated(peer=peer) | PeerTagged(peer=peer):
             nodes = sorted(state.tailnet.nodes_of_peer.get(peer, ()))
             return [_put_peer(state, peer), *(put_extras(state, number) for number in nodes)]
-        case PeerMoved() | PeerPoolSet():
+        case PeerMoved() | PeerPoolSet() | SelectorAdded() | SelectorRemoved():
             return []
         case ConnectionAdded(node=number) | ConnectionUpdated(node=number) | ConnectionRemoved(node=number):
             return [put_extras(state, number)]

@@ -85,7 +85,7 @@ def stored_today() -> list[Row]:
     course += [(dice.choice(names), dice.randrange(20), dice.randrange(20)) for _ in range(400)]
     course += [
         ("peer", 0, 0),
-        *((name, 1, number) for name in ("peer_change", "settings") for number in range(8)),
+        *((name, 1, number) for name in ("peer_change", "settings") for number in range(10)),
     ]
     pending = [Pending(envelope=r.envelope, event=r.event) for r in records(events_of(course))]
     rows, _ = Codec(DEFAULT_TAILNET).encode(pending, "")

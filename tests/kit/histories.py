@@ -49,6 +49,8 @@ from engine.domain.events import (
     PeerUpdated,
     PolicySet,
     PoolsSet,
+    SelectorAdded,
+    SelectorRemoved,
     UserCreated,
     UserRoleSet,
     WireGuardModeSet,
@@ -288,6 +290,8 @@ class Teller:
                 PeerDrained(peer=number),
                 PeerUndrained(peer=number),
                 PeerPoolSet(peer=number, ipv4=f"10.64.{b}.0/24"),
+                SelectorAdded(peer=number, selector="tag:a", allowed_ips=(None, ("10.0.0.0/16",))[a % 2]),
+                SelectorRemoved(peer=number, selector="tag:a"),
             )
             self.events.append(changes[b % len(changes)])
 
@@ -307,6 +311,7 @@ class Teller:
                     allowed_ips=part,
                     jailed=jailed,
                     from_pool=from_pool,
+                    selector=("", "tag:a")[b % 2],
                 )
             )
         else:
@@ -319,6 +324,7 @@ class Teller:
                     allowed_ips=part,
                     jailed=jailed,
                     from_pool=from_pool,
+                    selector=("", "tag:a")[b % 2],
                 )
             )
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from engine.domain.commands import (
     AddConnection,
+    AddSelector,
     AdvertiseNode,
     ApproveRoutes,
     Command,
@@ -29,6 +30,7 @@ from engine.domain.commands import (
     RegisterPeer,
     RemoveConnection,
     RemovePeer,
+    RemoveSelector,
     RenameNode,
     RenamePeer,
     RevertPolicy,
@@ -82,6 +84,7 @@ POLICIES: Final = (
     json.dumps({"tagOwners": {"tag:a": ["u1@"]}, "autoApprovers": {"routes": {"10.0.0.0/8": ["tag:a"]}}}),
     json.dumps(
         {
+            "groups": {"group:g": ["u1@"]},
             "tagOwners": {"tag:a": ["u2@", "tag:b"], "tag:b": ["autogroup:admin"]},
             "grants": [{"src": ["user:*@example.com"], "dst": ["*"], "ip": ["*"]}],
             "autoApprovers": {"routes": {"10.0.0.0/8": ["u1@"]}, "exitNode": ["tag:b", "u2@"]},
@@ -132,6 +135,7 @@ peer_registrations = st.builds(
 )
 connection = {"node": nodes, "peer": peers}
 parts = st.sampled_from([None, None, (), ("192.0.2.0/25",), ("10.0.0.0/24", "::/0")])
+selectors = st.sampled_from(["u1", "user:u2", "tag:a", "tag:b", "group:g"])
 masqs = {"ipv4_masq_addr": masq4, "ipv6_masq_addr": masq6, "allowed_ips": parts}
 commands: st.SearchStrategy[Command] = st.one_of(
     registrations,
@@ -158,6 +162,9 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(MovePeer, peer=peers, user=users),
     st.builds(DrainPeer, peer=peers),
     st.builds(UndrainPeer, peer=peers),
+    st.builds(AddSelector, selector=selectors, peer=peers, allowed_ips=parts, jailed=st.booleans()),
+    st.builds(AddSelector, selector=selectors, peer=peers),
+    st.builds(RemoveSelector, selector=selectors, peer=peers),
     st.builds(
         SetMasqueradePool,
         peer=peers,
@@ -289,6 +296,7 @@ def check(tailnet: Tailnet) -> None:
         mine = relay.allowed_ips if held.allowed_ips is None else held.allowed_ips
         assert all(is_covered(prefix, relay.allowed_ips) for prefix in mine), "a part that is outside"
         assert held.jailed or not DEFAULT_ROUTES & set(mine), "somebody who could speak as anybody may call"
+    check_selectors(tailnet)
     for numbers in tailnet.peers_of_node.values():
         endpoints = [endpoint for number in numbers for endpoint in tailnet.peers[number].endpoints]
         assert len(set(endpoints)) == len(endpoints), "a node has two peers at one endpoint"
@@ -304,6 +312,21 @@ def check(tailnet: Tailnet) -> None:
     for node, peer in tailnet.connections:
         assert node in tailnet.nodes, "a connection of no node"
         assert peer in tailnet.peers, "a connection to no peer"
+
+
+def check_selectors(tailnet: Tailnet) -> None:
+    """Every connection by selector is one that a selector of its peer speaks of."""
+    groups = document_of(tailnet).groups
+    for (number, peer), held in tailnet.connections.items():
+        if held.selector:
+            assert held.selector in {selector.selector for selector in tailnet.peers[peer].selectors}
+            node = tailnet.nodes[number]
+            owner = tailnet.users[node.user].name
+            if held.selector.startswith("tag:"):
+                assert held.selector in node.tags
+            else:
+                assert not node.tags
+                assert held.selector == f"user:{owner}" or f"{owner}@" in groups[held.selector]
 
 
 @slow
@@ -393,6 +416,7 @@ def test_the_commands_of_these_properties_reach_every_event() -> None:
         "NodeRegistered", "NodeReregistered", "NodeExpired", "NodeExpirySet", "NodeRenamed", "NodeDeleted",
         "PeerRegistered", "PeerRemoved", "PeerDisabled", "PeerExpired", "PeerEnabled",
         "PeerUpdated", "PeerRenamed", "PeerTagged", "PeerMoved", "PeerDrained", "PeerUndrained", "PeerPoolSet",
+        "SelectorAdded", "SelectorRemoved",
         "ConnectionAdded", "ConnectionUpdated", "ConnectionRemoved",
         "AuthKeyCreated", "AuthKeyUsed", "AuthKeyExpired", "PoolsSet", "BaseDomainSet",
         "UserCreated", "UserRoleSet", "NodeTagged", "NodeRoutesAdvertised", "NodeRoutesApproved",

@@ -135,6 +135,16 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
         "connection.update",
         {"node": 1, "peer": "exit", "ipv4MasqAddr": "10.0.0.1", "ipv6MasqAddr": "", **AS_EVER},
     ),
+    (
+        "connection add-selector --selector tag:web --wg-peer-id exit",
+        "connection.add-selector",
+        {"selector": "tag:web", "peer": "exit", "allowedIps": None, "jailed": True},
+    ),
+    (
+        "connection remove-selector --selector anna --wg-peer-id exit",
+        "connection.remove-selector",
+        {"selector": "anna", "peer": "exit"},
+    ),
     ("settings set-domain example.net", "settings.set-domain", {"domain": "example.net"}),
     (
         "settings set-pools --nodes-v4 a --nodes-v6 b --peers-v4 c --peers-v6 d",
