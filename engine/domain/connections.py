@@ -138,7 +138,8 @@ def update_connection(tailnet: Tailnet, command: UpdateConnection) -> Decision:
         return _decision(node, peer, terms, warnings)
     _refuse_clash(tailnet, node, peer, terms)
     event = ConnectionUpdated(node=node.id, peer=peer.id, selector=existing.selector, **_fields(terms))
-    return _decision(node, peer, terms, [*warnings, *doubts], event)
+    told = [*warnings, *doubts, *_cuts(tailnet, node, peer, terms)]
+    return _decision(node, peer, terms, told, event)
 
 
 def remove_connection(tailnet: Tailnet, command: RemoveConnection) -> Decision:

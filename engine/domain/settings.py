@@ -228,6 +228,13 @@ def _refuse_loss(tailnet: Tailnet, networks: Mapping[PoolName, Network]) -> None
     for peer in tailnet.peers.values():
         _refuse_outside(peer, peer.ipv4, networks["peers_v4"], "peersV4")
         _refuse_outside(peer, peer.ipv6, networks["peers_v6"], "peersV6")
+        for text in filter(None, (peer.masq_v4, peer.masq_v6)):
+            for network in networks.values():
+                if network.overlaps(ipaddress.ip_network(text)):
+                    raise Conflict(
+                        "pool.masquerade",
+                        f"{network} overlaps {text}, the masquerade pool of {peer.id}({peer.name})",
+                    )
     for connection in tailnet.connections.values():
         for text in filter(None, (connection.ipv4_masq, connection.ipv6_masq)):
             address = ipaddress.ip_address(text)

@@ -357,3 +357,12 @@ def test_a_peer_with_a_default_route_stays_in_jail(scene: Scene) -> None:
 def test_what_is_not_there_cannot_be_updated(scene: Scene) -> None:
     assert scene.refused(UpdateConnection(node=1, peer="exit", jailed=True)).code == "connection.not_found"
     assert scene.refused(UpdateConnection(node=1, peer="exit", allowed_ips=())).code == "connection.not_found"
+
+
+def test_an_update_says_what_the_policy_leaves(scene: Scene) -> None:
+    """Scenario N19."""
+    scene.connect(1, "exit", "10.64.0.2")
+    scene.when(SetPolicy(text=json.dumps({"grants": [{"src": ["*"], "dst": ["10.9.1.0/24"], "ip": ["*"]}]})))
+    scene.when(SetWireGuardMode(mode="enforce"))
+    said = scene.when(UpdateConnection(node=1, peer="exit", allowed_ips=("10.9.0.0/16",)))
+    assert "connection.cut" in codes(said.warnings)

@@ -7,6 +7,7 @@ from engine.domain.commands import (
     DeleteNode,
     RemoveConnection,
     SetMasqueradePool,
+    SetPools,
     UpdateConnection,
 )
 from tests.kit.scenario import Scene, peer_id
@@ -123,6 +124,19 @@ def test_another_pool_goes_on_from_its_own_beginning(scene: Scene) -> None:
 )
 def test_what_cannot_be_a_pool_is_refused(scene: Scene, fields: dict[str, str], code: str) -> None:
     assert scene.refused(SetMasqueradePool(**({"peer": "exit"} | fields))).code == code
+
+
+def test_the_tailnets_pools_keep_clear_of_it(scene: Scene) -> None:
+    scene.when(SetMasqueradePool(peer="exit", ipv4="100.127.0.0/24"))
+    pools = SetPools(
+        nodes_v4="100.64.0.0/11",
+        nodes_v6="fd7a:115c:a1e0:1::/64",
+        peers_v4="100.96.0.0/11",
+        peers_v6="fd7a:115c:a1e0:2::/64",
+    )
+    assert scene.refused(pools).code == "pool.masquerade"
+    scene.when(SetMasqueradePool(peer="exit"))
+    scene.when(pools)
 
 
 @pytest.mark.parametrize(
