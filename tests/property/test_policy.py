@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.domain.events import ConnectionAdded, Event, PeerRegistered
+from engine.domain.events import ConnectionAdded, ConnectionUpdated, Event, PeerRegistered, PeerUpdated
 from engine.domain.values import NodeId, NodeKey, PeerId, StableId, UserId
 from frontends.control.session import End, Session
 from tests.kit.client_view import ClientView
@@ -327,3 +327,38 @@ def test_who_calls_is_let_in_by_the_rule_that_names_it_and_by_no_other(capver: i
     assert "100.64.0.2" in where[0]["SrcIPs"]
     for stranger in ("10.99.0.200", "100.96.0.2", "100.64.77.77"):
         assert not [rule for rule in found if any_overlap(rule["SrcIPs"], [stranger])], stranger
+
+
+@pytest.mark.parametrize("capver", [OLD, NEW])
+def test_a_session_follows_who_may_call_and_with_what(capver: int) -> None:
+    """Scenario E31b of the reference, and what a change of the peer's allowed IPs means to a filter that names them."""
+    world = World((User(1, "a@example.com"),), (Node(1, "n1", 1, (), "100.64.0.1", "fd7a:115c:a1e0::1"),), ())
+    stage = staged(world, {"grants": [{"src": ["10.99.0.0/16"], "dst": ["*"], "ip": ["*"]}]})
+    stage.tell(*calling(world, ("10.99.0.0/24",)))
+    client = Client(stage, 1, capver)
+
+    def let_in() -> list[str]:
+        sources = [text for rule in client.view.rules for text in rule["SrcIPs"]]
+        return [address for address in ("10.99.0.7", "10.99.1.7") if any_overlap(sources, [address])]
+
+    assert let_in() == ["10.99.0.7"]
+    connection: Json = {"node": NodeId(1), "peer": SITE, "ipv4_masq": "10.64.0.9"}
+    stage.tell(ConnectionUpdated(**connection, jailed=True))
+    client.catch_up()
+    assert client.view.peers[SITE]["IsJailed"]
+    assert let_in() == []
+    stage.tell(ConnectionUpdated(**connection, jailed=False, allowed_ips=("10.99.0.128/25",)))
+    client.catch_up()
+    assert let_in() == []
+    stage.tell(ConnectionUpdated(**connection, jailed=False))
+    stage.tell(
+        PeerUpdated(
+            peer=SITE,
+            public_key=NodeKey("nodekey:" + "ef" * 32),
+            allowed_ips=("10.99.1.0/24",),
+            endpoints=("192.0.2.8:51820",),
+        )
+    )
+    client.catch_up()
+    assert let_in() == ["10.99.1.7"]
+    assert not client.view.peers[SITE].get("IsJailed")
