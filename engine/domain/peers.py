@@ -97,7 +97,9 @@ def remove_peer(tailnet: Tailnet, command: RemovePeer) -> Decision:
             f"WireGuard-only peer {peer.id}({peer.name}) is still connected to "
             + ", ".join(f"{node}({tailnet.nodes[node].name})" for node in nodes),
             field="peer",
-            hint=" && ".join(commands[:_MAX_HINTS]) + (" && …" if len(commands) > _MAX_HINTS else ""),
+            hint=" && ".join(commands[:_MAX_HINTS])
+            + (" && …" if len(commands) > _MAX_HINTS else "")
+            + f", or with all of them: netmap wg remove {peer.name} --cascade",
         )
     ended = tuple(ConnectionRemoved(node=node, peer=peer.id) for node in nodes)
     warnings: tuple[str, ...] = ()

@@ -213,7 +213,8 @@ def test_a_connected_peer_does_not_go_and_the_refusal_says_what_to_do(scene: Sce
     assert refusal.message.endswith("is still connected to 1(laptop), 2(phone)")
     assert refusal.hint == (
         "netmap node remove-wg-connection --node-id 1 --wg-peer-id 100000001 && "
-        "netmap node remove-wg-connection --node-id 2 --wg-peer-id 100000001"
+        "netmap node remove-wg-connection --node-id 2 --wg-peer-id 100000001, "
+        "or with all of them: netmap wg remove exit --cascade"
     )
 
     scene.when(RemoveConnection(node=2, peer="exit"))
