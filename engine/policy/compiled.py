@@ -249,12 +249,12 @@ class Policy:
             return None
         if step.is_self:
             return self._reach_own(step, identity, near)
-        keys = near if step.entry.grant is not None else wide
+        keys = near if step.entry.grant else wide
         is_there = _routed(identity) if step.via else keys.__contains__
         found = [destination for destination in step.destinations if is_there(destination.key)]
         if not found:
             return None
-        if step.entry.grant is not None:
+        if step.entry.grant:
             return Reach(entry=step.entry.id)
         return Reach(entry=step.entry.id, targets=tuple(destination.target for destination in found))
 
@@ -262,7 +262,7 @@ class Policy:
         rule = self._rule_of[step.entry.id]
         if identity.user is None or not any(key_of(selector) in near for selector in rule.sources):
             return None
-        targets = () if step.entry.grant is not None else tuple(d.target for d in step.destinations)
+        targets = () if step.entry.grant else tuple(d.target for d in step.destinations)
         return Reach(entry=step.entry.id, targets=targets, own=self.sets.own(identity.user, step.postures))
 
     def _permit(self, identity: Identity, near: frozenset[str], wide: frozenset[str]) -> Permit:

@@ -57,8 +57,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     whole: str = ""
     is_anyone: bool = False
     protocol: int | None = None
-    grant: msgspec.Raw | None = None
-    """A grant's CapMap as JSON."""
+    grant: str = ""
+    """A grant's CapMap as JSON text; empty for a rule of ports."""
     is_conditional: bool = False
     """Whether it takes part only on devices that have the rule: `autogroup:self`, grants."""
     via: tuple[str, ...] = ()

@@ -137,7 +137,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def names_routes(self) -> bool:
         """Whether its destinations stand in somebody's filter as they are: a grant's are each device's own addresses."""
-        return any(step.entry.grant is None or step.is_companion for step in self.steps)
+        return any(not step.entry.grant or step.is_companion for step in self.steps)
 
 
 class Compiler:
@@ -200,7 +200,7 @@ class Compiler:
     def _capabilities(self, grant: Grant, postures: tuple[str, ...]) -> list[Step]:
         others = [s for s in grant.destinations if s.kind is not Kind.SELF]
         has_own = len(others) != len(grant.destinations)
-        value = msgspec.Raw(msgspec.json.encode(dict(grant.app)))
+        value = msgspec.json.encode(dict(grant.app)).decode()
         steps = []
         if others:
             entry = self._entry(grant.sources, postures, grant=value, is_conditional=True)
@@ -210,7 +210,7 @@ class Compiler:
         for capability, companion in COMPANIONS:
             if capability not in grant.app:
                 continue
-            value = msgspec.Raw(msgspec.json.encode({companion: None}))
+            value = msgspec.json.encode({companion: None}).decode()
             if others:
                 entry = self._entry(others, (), grant=value, is_conditional=True)
                 towards = _whole(grant.sources)
@@ -219,9 +219,7 @@ class Compiler:
                 steps.append(self._own_grant(value, needs=postures))
         return steps
 
-    def _own_grant(
-        self, value: msgspec.Raw, *, postures: tuple[str, ...] = (), needs: tuple[str, ...] = ()
-    ) -> Step:
+    def _own_grant(self, value: str, *, postures: tuple[str, ...] = (), needs: tuple[str, ...] = ()) -> Step:
         entry = self._entry((), postures, grant=value, is_conditional=True, extra=("self", *needs))
         return Step(
             entry=entry, destinations=(Destination("", ""),), is_self=True, postures=postures, needs=needs
@@ -234,7 +232,7 @@ class Compiler:
         *,
         is_conditional: bool,
         protocol: int | None = None,
-        grant: msgspec.Raw | None = None,
+        grant: str = "",
         via: tuple[str, ...] = (),
         extra: tuple[str, ...] = (),
     ) -> Entry:

@@ -85,7 +85,8 @@ class Owns:
         if before is not None and before.stamp == stamp:
             return before
         extras = () if own is None else tuple(self._extras(node, version))
-        owned = self._owned(scope, peers(), extras) if extras else None
+        seen = {number: f for number, f in peers().items() if number != node.id} if extras else {}
+        owned = self._owned(scope, seen, extras) if extras else None
         filters = self._filters(node, own or _ALONE, version, owned)
         now = Own(stamp, self._me(node, own), filters, extras)
         known[gates] = now if before is None else _kept(before, now)

@@ -78,9 +78,7 @@ class Rules:
         merged: dict[object, list[Reach]] = {}
         for number, reach in enumerate(own.rules):
             entry = self._entry(reach.entry)
-            key: object = (
-                number if entry.grant is not None else (self._named(entry, reach.own, owned), entry.protocol)
-            )
+            key: object = number if entry.grant else (self._named(entry, reach.own, owned), entry.protocol)
             merged.setdefault(key, []).append(reach)
         rules = []
         for reaches in merged.values():
@@ -97,7 +95,7 @@ class Rules:
             if reach is None and (entry.is_conditional or not _takes_part(entry, node)):
                 continue
             texts = self._listed(entry, "" if reach is None else reach.own, owned)
-            key = name if entry.grant is not None else (texts, entry.protocol)
+            key = name if entry.grant else (texts, entry.protocol)
             slot = merged.setdefault(key, [])
             if reach is not None:
                 slot.append(reach)
@@ -107,7 +105,7 @@ class Rules:
                 continue
             entry = self._entry(slot[0].entry)
             texts = self._listed(entry, slot[0].own, owned)
-            if texts or entry.grant is not None:
+            if texts or entry.grant:
                 rules.append(_rule(texts, entry, slot, addresses))
         return encode({FILTER: rules})
 
@@ -127,8 +125,9 @@ class Rules:
             *(self._steering.prefixes if entry.whole else ()),
             *(("*",) if entry.is_anyone else ()),
         )
+        texts = (*self._within(entry), *texts)
         texts = (*entry.literals, *texts) if owned is None else _cut(owned, entry, texts)
-        return (*(f"cap:{set_capability(name)}" for name in sets), *self._within(entry), *texts)
+        return tuple(dict.fromkeys((*(f"cap:{set_capability(name)}" for name in sets), *texts)))
 
     def _listed(self, entry: Entry, own: str, owned: Owned | None) -> Texts:
         devices = self._sources.of((own,) if own else entry.sets)
@@ -151,7 +150,7 @@ class Rules:
 
 def _cut(owned: Owned, entry: Entry, wide: Texts) -> Texts:
     """Return the entry's literals and what it means widely, cut to what is owned (rule 2)."""
-    named = owned.cut(entry.literals) if entry.grant is not None else owned.named(entry.literals)
+    named = owned.cut(entry.literals) if entry.grant else owned.named(entry.literals)
     return tuple(dict.fromkeys((*named, *owned.cut(wide))))
 
 
@@ -160,8 +159,8 @@ def _takes_part(entry: Entry, node: NodeObject) -> bool:
 
 
 def _rule(texts: Texts, entry: Entry, reaches: Sequence[Reach], addresses: Texts) -> _Rule:
-    if entry.grant is not None:
-        grant = _Grant(dsts=tuple(map(_prefix, addresses)), cap_map=entry.grant)
+    if entry.grant:
+        grant = _Grant(dsts=tuple(map(_prefix, addresses)), cap_map=msgspec.Raw(entry.grant.encode()))
         return _Rule(src_ips=texts, cap_grant=(msgspec.Raw(encode(grant)),))
     targets = (target for reach in reaches for target in reach.targets)
     return _Rule(

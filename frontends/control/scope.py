@@ -43,8 +43,9 @@ class Sets:
         self._named: Final[set[str]] = set()
         """The sets that filters name."""
         self._scopes: Final[WeakValueDictionary[object, Scope]] = WeakValueDictionary()
-        self._made: Final[dict[tuple[tuple[str, ...], int], Scope]] = {}
-        """The scopes of the sets as they are now, by the sets and the routes' identity."""
+        self._made: Final[dict[tuple[tuple[str, ...], int], tuple[Routes, Scope]]] = {}
+        """The scopes of the sets as they are now, by the sets and the routes' identity; the routes are held, so that no
+        others get that identity."""
 
     def update(self, touched: Touched) -> set[str]:
         """Take over what the replica says of the touched sets; return the classes that came into one or left one."""
@@ -71,12 +72,14 @@ class Sets:
     def scope(self, sets: tuple[str, ...], routes: Routes) -> Scope:
         """Return what a viewer of these sets sees to whom these routes are shown; equal routes are one object."""
         key = (sets, id(routes))
-        made = self._made.get(key)
-        if made is None:
-            classes = self.classes(sets)
-            same = (classes, tuple(routes.items()))
-            made = self._scopes.get(same) or Scope(classes, routes)
-            self._scopes[same] = self._made[key] = made
+        known = self._made.get(key)
+        if known is not None:
+            return known[1]
+        classes = self.classes(sets)
+        same = (classes, tuple(routes.items()))
+        made = self._scopes.get(same) or Scope(classes, routes)
+        self._scopes[same] = made
+        self._made[key] = (routes, made)
         return made
 
     def outdate(self) -> None:

@@ -38,14 +38,14 @@ class Steering:
 
         Returns the routers that are primary for something else now, and None if nothing is routed otherwise.
         """
+        flipped = [
+            number for key in touched if (number := self._router_of(key)) is not None and self._flips(number)
+        ]
         moved = [key.removeprefix(_ROUTE) for key in touched if key.startswith(_ROUTE)]
         for prefix in moved:
             self._replace(prefix)
         if moved:
             self.prefixes = tuple(sorted(self._routes))
-        flipped = [
-            number for key in touched if (number := self._router_of(key)) is not None and self._flips(number)
-        ]
         stirred = {prefix for number in flipped for prefix in self._of[number]}
         if not moved and not stirred:
             return None
@@ -90,8 +90,9 @@ class Steering:
         if now is not None:
             self._routes[prefix] = now
             for number in now.routers:
+                if not self._of.get(number):
+                    self._there[number] = self._is_online(number)
                 self._of.setdefault(number, set()).add(prefix)
-                self._there[number] = self._is_online(number)
 
     def _router_of(self, key: str) -> NodeId | None:
         number = NodeId(int(key[5:])) if key.startswith("node/") else None

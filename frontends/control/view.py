@@ -125,10 +125,11 @@ class View:
     def _on_classes(self, touched: Touched) -> set[NodeId]:
         """Take over which classes show IPv4 addresses; return the nodes of those that do otherwise now."""
         found: set[NodeId] = set()
-        for key in touched:
-            if not key.startswith("class/"):
-                continue
-            name, value = key.removeprefix("class/"), self._replica.get(key)
+        names = [key.removeprefix("class/") for key in touched if key.startswith("class/")]
+        if names:
+            self._sources.stir(names)
+        for name in names:
+            value = self._replica.get(f"class/{name}")
             is_without = isinstance(value, ClassObject) and not value.has_ipv4
             if is_without is not (name in self._without_ipv4):
                 (self._without_ipv4.add if is_without else self._without_ipv4.discard)(name)

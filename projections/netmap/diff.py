@@ -34,7 +34,7 @@ class NetmapDiff(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     peers: Difference[NodeView]
     wireguard_only_peers: Difference[WireGuardPeerView]
     others: tuple[str, ...] = ()
-    """Of `self`, `rules`, `baseDomain`, `derp`, `epoch`."""
+    """Of `self`, `rules`, `ssh`, `capabilities`, `baseDomain`, `derp`, `epoch`."""
 
 
 def diff(before: NodeNetmap, after: NodeNetmap) -> NetmapDiff:
@@ -42,6 +42,8 @@ def diff(before: NodeNetmap, after: NodeNetmap) -> NetmapDiff:
     pairs = (
         ("self", before.self_node, after.self_node),
         ("rules", before.rules, after.rules),
+        ("ssh", before.ssh, after.ssh),
+        ("capabilities", before.capabilities, after.capabilities),
         ("baseDomain", before.base_domain, after.base_domain),
         ("derp", bytes(before.derp), bytes(after.derp)),
         ("epoch", before.epoch, after.epoch),

@@ -227,7 +227,7 @@ def _rule(state: NetmapState, reach: Reach) -> RuleView:
         sources=(*(("*",) if entry.is_anyone else ()), *entry.literals, *whole),
         targets=tuple(TargetView(to=target.ip or "self", ports=target.ports) for target in reach.targets),
         protocols=() if entry.protocol is None else (entry.protocol,),
-        capabilities=entry.grant,
+        capabilities=msgspec.Raw(entry.grant.encode()) if entry.grant else None,
     )
 
 

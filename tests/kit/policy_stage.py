@@ -7,7 +7,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from engine.contracts.netmap import Change, Delta
+import msgspec
+
+from engine.contracts.netmap import Change, Delta, Snapshot
 from engine.contracts.soft import SoftFact
 from engine.domain.events import (
     AutoUpdatesSet,
@@ -58,7 +60,8 @@ class Stage:
         self._fold(LogStarted(epoch=Epoch(epoch)))
         for event in events:
             self._fold(event)
-        self._show(self.replica.load(snapshot_of(self.state)))
+        sent = msgspec.json.encode(snapshot_of(self.state))
+        self._show(self.replica.load(msgspec.json.decode(sent, type=Snapshot)))
 
     def tell(self, *events: Event) -> tuple[Change, ...]:
         """Let something happen; the replica gets it as one delta. Returns what changed, each key once."""
@@ -67,7 +70,8 @@ class Stage:
         delta = Delta(
             epoch=self.state.epoch, prev=prev, cur=self.state.position, changes=tuple(changes.values())
         )
-        self._show(self.replica.receive(delta)[1])
+        arrived = msgspec.json.decode(msgspec.json.encode(delta), type=Delta)
+        self._show(self.replica.receive(arrived)[1])
         return delta.changes
 
     def online(self, numbers: Iterable[int], *, online: bool = True) -> None:

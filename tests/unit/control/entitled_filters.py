@@ -22,10 +22,6 @@ from tests.unit.control.world import World, common, span, without
 
 Json = dict[str, Any]
 BY_NAME: Final = 109
-SEES_ITSELF: Final = True
-WITHIN_STAYS: Final = True
-"""Two departures from 2 that are known: a viewer whose class sees itself keeps its own addresses and routes; by name, what
-`within` gives is not cut. `test_rules.py` says how it ought to be; whoever mends that turns these off."""
 TAILNET: Final = ["100.64.0.0-100.115.91.255", "100.115.94.0-100.127.255.255", "fd7a:115c:a1e0::/48"]
 INTERNET: Final = [
     "0.0.0.0-9.255.255.255",
@@ -71,9 +67,7 @@ def said(rules: Iterable[Json]) -> list[Any]:
 
 
 def _owned(world: World, me: NodeObject, callers: list[str]) -> Owned:
-    own = world.class_of(me)
-    is_own_peer = SEES_ITSELF and own is not None and bool(world.sets_of(me) & set(own.sees))
-    seen = [*world.seen_by(me), *([me] if is_own_peer else [])]
+    seen = world.seen_by(me)
     addresses = {address for n in seen if not n.expired for address in world.shown(n)}
     routes = {prefix for n in seen for prefix in world.routes_on(n, me)}
     return Owned(sorted(addresses), [part for route in routes for part in without(route, callers)], callers)
@@ -96,7 +90,7 @@ def _cut(texts: Iterable[str], owned: Owned | None) -> set[str]:
 def _literals(entry: Entry, owned: Owned | None) -> set[str]:
     """What is left of the ranges that an entry names."""
     found = _cut(entry.literals, owned)
-    if owned is not None and entry.grant is None:
+    if owned is not None and not entry.grant:
         found |= {
             part for text in entry.literals for prefix in owned.callers for part in common(prefix, text)
         }
@@ -127,7 +121,7 @@ def _named(world: World, me: NodeObject, own: ClassObject, owned: Owned | None) 
             wide = {*(world.prefixes if entry.whole else []), *(["*"] if entry.is_anyone else [])}
             within = _within(world, entry)
             texts = _literals(entry, owned) | _cut(wide, owned)
-            texts |= within if WITHIN_STAYS else _cut(within, owned)
+            texts |= _cut(within, owned)
         names = {f"cap:netmap.internal/set/{name}" for name in sets}
         rules.append(_rule(world, me, names | texts, entry, [reach]))
     return rules
@@ -144,12 +138,12 @@ def _listed(world: World, me: NodeObject, own: ClassObject, owned: Owned | None)
         mine = [] if reach is None else [reach]
         for texts, other, there in places:
             is_alike = (texts, other.protocol) == (sources, entry.protocol)
-            if is_alike and other.grant is None and entry.grant is None:
+            if is_alike and not other.grant and not entry.grant:
                 there.extend(mine)
                 break
         else:
             places.append((sources, entry, mine))
-    held = [place for place in places if place[2] and (place[0] or place[1].grant is not None)]
+    held = [place for place in places if place[2] and (place[0] or place[1].grant)]
     return [_rule(world, me, texts, entry, there) for texts, entry, there in held]
 
 
@@ -171,7 +165,7 @@ def _sources(world: World, entry: Entry, reach: Reach | None, owned: Owned | Non
 
 def _rule(world: World, me: NodeObject, sources: Iterable[str], entry: Entry, reaches: list[Reach]) -> Json:
     texts, own = sorted(sources), world.addresses(me)
-    if entry.grant is not None:
+    if entry.grant:
         wholes = [f"{address}/{128 if ':' in address else 32}" for address in own]
         return {
             "SrcIPs": texts,

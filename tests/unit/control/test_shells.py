@@ -202,10 +202,6 @@ def test_another_rule_of_the_class_is_seen() -> None:
     assert principals(there.shells(1)[0]) == both(4)
 
 
-@pytest.mark.xfail(
-    reason="what a class's object says of its user's names is kept until its nodes or sets change",
-    strict=True,
-)
 def test_other_names_of_a_source_are_seen() -> None:
     there = held(shell("r", "u2", **LOCAL))
     assert split(there, 1)[1:] == [(both(3), {"bob": "bob"}), (both(3), {"rob": "rob"})]

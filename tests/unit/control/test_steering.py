@@ -3,7 +3,6 @@
 from typing import Any
 
 import msgspec
-import pytest
 
 from engine.contracts.netmap import NetmapObject, RouteObject, SteeredRouters
 from engine.domain.values import NodeId
@@ -173,10 +172,6 @@ def test_nothing_is_routed_otherwise_if_a_node_comes_that_routes_nothing() -> No
     assert scope(there, "told") is before
 
 
-@pytest.mark.xfail(
-    reason="a router that comes in the batch that changes one of its prefixes is not looked at for the others",
-    strict=True,
-)
 def test_a_router_that_comes_while_one_of_its_prefixes_changes_is_looked_at_for_all_of_them() -> None:
     there = held(route(21, 22), route(22, prefix=LAN))
     steering = Steering(there.replica)

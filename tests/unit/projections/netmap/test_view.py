@@ -215,7 +215,6 @@ def test_the_diff_of_two_policies_names_the_rules_and_the_peers_that_it_shows() 
     assert [peer.id for peer in found.peers.removed] == [2]
 
 
-@pytest.mark.xfail(reason="the diff says nothing of SSH rules and capabilities", strict=True)
 @pytest.mark.parametrize(
     ("name", "more"),
     [
