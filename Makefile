@@ -25,20 +25,20 @@ check: setup ## the fast loop: format, lint, types, import contracts, architectu
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q tests/architecture tests/unit tests/property
+	$(BIN)/pytest -q -n auto --dist worksteal tests/architecture tests/unit tests/property
 
 format: setup ## rewrite the code as `make check` wants it
 	$(BIN)/ruff format --quiet .
 	$(BIN)/ruff check --quiet --fix .
 
-clients: ## build the real Tailscale clients into .clients (Go), three generations
+clients: ## build the real Tailscale clients into .clients (Go), four generations
 	tests/kit/build-clients.sh
 
 lab: ## install what the lab of real clients needs (Debian, root): wireguard-go, wg, tcpdump, nft
 	tests/kit/install-lab.sh
 
 test: check clients lab ## everything, with real servers and real clients
-	NETMAP_EXAMPLES=150 $(BIN)/pytest -q tests/property/test_policy.py
+	NETMAP_EXAMPLES=150 $(BIN)/pytest -q -n auto tests/property/test_policy.py
 	$(BIN)/pytest -q tests/contract tests/golden tests/e2e
 
 bench: setup ## the budgets of docs/budgets.md, as a table

@@ -24,7 +24,7 @@ from tests.kit.policy_worlds import mutations, scenes
 
 Json = dict[str, Any]
 FAST: Final = settings(
-    max_examples=int(os.environ.get("NETMAP_EXAMPLES", "25")),
+    max_examples=int(os.environ.get("NETMAP_EXAMPLES", "15")),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
