@@ -120,7 +120,8 @@ def tell_changes(operator: Operator, text: str) -> None:
         note(f"what it changes is not known: {clean(failure.trouble.message)}")
         return
     if reply.get("ok"):
-        note(f"{summary(reply)}; `netmap policy preview` shows who")
+        who = "; `netmap policy preview` shows who" if reply.get("gain") or reply.get("lose") else ""
+        note(summary(reply) + who)
 
 
 def _with_caret(source: str, line: int, column: int, shown: str) -> str:

@@ -10,8 +10,6 @@ from typing import Annotated, Final
 
 import msgspec
 
-from frontends.wire.errors import RemoteProtocolError
-
 NodeKeyText = Annotated[str, msgspec.Meta(pattern=r"^nodekey:[0-9a-fA-F]{64}\Z")]
 DiscoKeyText = Annotated[str, msgspec.Meta(pattern=r"^discokey:[0-9a-fA-F]{64}\Z")]
 TailnetLockKeyText = Annotated[str, msgspec.Meta(pattern=r"^nlpub:[0-9a-fA-F]{64}\Z")]
@@ -24,10 +22,8 @@ Strings = Annotated[tuple[str, ...], msgspec.Meta(max_length=1000)]
 
 MAX_ENDPOINTS: Final = 32
 """Endpoints of one node that are kept; a real client has about ten."""
-MAX_ROUTES: Final = 1000
 _LAST_PORT: Final = 65_535
 _PORT_DIGITS: Final = 5
-_NOT_A_PREFIX: Final = "not an address prefix"
 
 
 def endpoints(texts: Iterable[str]) -> tuple[str, ...]:
@@ -61,23 +57,3 @@ def _endpoint(text: str) -> str | None:
     if address.is_unspecified or address.is_multicast:
         return None
     return f"[{address}]:{int(port)}" if is_v6 else f"{address}:{int(port)}"
-
-
-def prefixes(texts: Iterable[str]) -> tuple[str, ...]:
-    """Return a client's prefixes written anew: masked, each once, in their order.
-
-    Raises:
-        RemoteProtocolError: one is no prefix, or there are too many.
-    """
-    found: dict[str, None] = {}
-    for text in texts:
-        address, slash, bits = text.partition("/")
-        if not slash or not (bits.isascii() and bits.isdigit()) or "%" in address:
-            raise RemoteProtocolError(_NOT_A_PREFIX)
-        try:
-            found[str(ipaddress.ip_network(text, strict=False))] = None
-        except ValueError:
-            raise RemoteProtocolError(_NOT_A_PREFIX) from None
-    if len(found) > MAX_ROUTES:
-        raise RemoteProtocolError("too many routes")
-    return tuple(found)

@@ -2,8 +2,7 @@
 
 import pytest
 
-from frontends.wire.errors import RemoteProtocolError
-from frontends.wire.tailcfg.text import MAX_ENDPOINTS, endpoints, prefixes
+from frontends.wire.tailcfg.text import MAX_ENDPOINTS, endpoints
 
 
 def test_good_endpoints_are_kept_in_order_each_once() -> None:
@@ -43,22 +42,3 @@ def test_an_endpoint_of_no_use_to_peers_is_left_out(text: str) -> None:
 
 def test_endpoints_are_capped() -> None:
     assert len(endpoints(f"192.0.2.9:{port}" for port in range(1, 1000))) == MAX_ENDPOINTS
-
-
-def test_prefixes_are_masked_and_written_anew() -> None:
-    sent = ["10.0.0.5/24", "10.0.0.0/24", "0.0.0.0/0", "::/0", "2001:DB8::1/64"]
-    assert prefixes(sent) == ("10.0.0.0/24", "0.0.0.0/0", "::/0", "2001:db8::/64")
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "10.0.0.0", "10.0.0.0/33", "10.0.0.0/255.0.0.0", "10.0.0/8", "fe80::%eth0/64", "x/1", "10.0.0.0/ 8"],
-)
-def test_what_is_no_prefix_is_refused(text: str) -> None:
-    with pytest.raises(RemoteProtocolError):
-        prefixes([text])
-
-
-def test_a_thousand_routes_are_enough() -> None:
-    with pytest.raises(RemoteProtocolError):
-        prefixes(f"10.{i // 256}.{i % 256}.0/24" for i in range(1001))
