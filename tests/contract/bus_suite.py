@@ -134,6 +134,18 @@ class BusSuite:
             assert (await one.request(f"{ROOT}.as.x.cmd.peer.reigster", b"", timeout=5)).data == b"unknown"
         assert len(answered) == 60
 
+    async def test_whoever_listens_is_heard_from_the_first_request_on(self, pair: Pair) -> None:
+        one, two = pair
+
+        async def heard(message: Message) -> Answer:
+            return Answer(message.data)
+
+        for number in range(150):
+            subjects = [f"{ROOT}.first.{number}.{place}" for place in range(8)]
+            endpoints = [endpoint(f"e{place}", subject, heard) for place, subject in enumerate(subjects)]
+            await two.serve("suite", "1.0.0", "a suite", endpoints)
+            assert (await one.request(subjects[-1], b"x", timeout=5)).data == b"x"
+
     async def test_a_refusal_is_told_in_body_and_headers(self, pair: Pair) -> None:
         one, two = pair
 

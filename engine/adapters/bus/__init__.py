@@ -1,5 +1,6 @@
 """Doors to NATS.
 
+- `barrier.py`: when the server has what was sent
 - `answering.py`: what a responder raises, as an error reply
 - `context.py`: URL, user and password of a role, as files that the `nats` CLI reads too
 - `inbox.py`: what waits for one subscriber, bounded

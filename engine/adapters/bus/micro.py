@@ -18,6 +18,7 @@ from nats.micro.request import Request
 from nats.micro.service import Service, ServiceConfig, ServiceStats
 
 from engine.adapters.bus.answering import BUSY, answer, error_answer
+from engine.adapters.bus.barrier import settled
 from engine.adapters.bus.matching import first_match
 from engine.contracts.requests import ERROR_TEXT
 from engine.ports import Answer, Endpoint, Message
@@ -77,7 +78,7 @@ class MicroService:
                 handler=self._take,
                 metadata=dict(endpoint.metadata),
             )
-        await self._client.flush()
+        await settled(self._client)
 
     async def stop(self) -> None:
         """Listen no more, and let what is being answered finish within `DRAIN_SECONDS`."""

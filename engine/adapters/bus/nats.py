@@ -15,6 +15,7 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from engine.adapters.bus.barrier import settled
 from engine.adapters.bus.context import Context, context_of
 from engine.adapters.bus.inbox import Inbox
 from engine.adapters.bus.micro import MicroService
@@ -104,7 +105,7 @@ class NatsBus:
 
         with _faults():
             await self.client.subscribe(subject, cb=take)
-            await self.client.flush()
+            await settled(self.client)
         self._inboxes.append(inbox)
         return inbox
 
