@@ -27,6 +27,7 @@ pytestmark = pytest.mark.real
 SENDERS: Final = 16
 MOST_ANSWERS: Final = 60
 """Answers between an engine's first one and its end, at most."""
+PATIENCE: Final = 4
 LIMIT: Final = 200.0
 """Seconds for all kills of one store together."""
 LONGEST: Final = 0.02
@@ -92,6 +93,13 @@ class Load:
             self._answered.clear()
             await self._answered.wait()
 
+    def has_hit(self, unheard: set[str], kills: int) -> bool:
+        """Return whether so many kills have left enough senders without an answer to what was done.
+
+        What is told between a kill and the look at the log is not unheard: whoever waited in vain is.
+        """
+        return len(unheard & self._sender.unknown) >= kills // 5
+
     def stop(self) -> None:
         """Let every sender end with its present command."""
         self._stopping = True
@@ -138,11 +146,16 @@ class Load:
 async def kill_again_and_again(
     cluster: Cluster, load: Load, url: str, kills: int, chance: random.Random
 ) -> set[str]:
-    """Kill and start again; return the commands that were done at a kill and of which nobody had heard."""
+    """Kill and start again; return the commands that were done at a kill and of which nobody had heard.
+
+    What a kill hits is chance: so it goes on, up to `PATIENCE` times as often, until enough have waited in vain.
+    """
     unheard: set[str] = set()
+    count = 0
     async with asyncio.TaskGroup() as group:
         senders = [group.create_task(load.send(number)) for number in range(SENDERS)]
-        for _ in range(kills):
+        while count < kills or (count < PATIENCE * kills and not load.has_hit(unheard, kills)):
+            count += 1
             await load.reach(len(load.told) + chance.randint(1, MOST_ANSWERS))
             ended, _ = await asyncio.wait(senders, timeout=chance.uniform(0, LONGEST))
             assert not ended
@@ -176,8 +189,7 @@ async def survive(cluster: Cluster, url: str, kills: int, seed: int) -> None:
     log = (await entries(url))[len(before) :]
     assert complaints(load.sent, load.told, log) == []
     assert {0} < {answer.position for answer in load.told}, "nothing was refused, or all"
-    # What is told between a kill and the look at the log is not unheard: whoever waited in vain is.
-    assert len(unheard & sender.unknown) >= kills // 5, "the kills hit too little"
+    assert load.has_hit(unheard, kills), "the kills hit too little"
 
 
 async def test_thirty_kills_of_an_engine_on_sqlite(tmp_path: Path) -> None:
