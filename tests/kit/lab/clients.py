@@ -218,7 +218,7 @@ class TailscaleClient:
         flags += [] if kind == "disco" else [f"--{kind}"]
         return "pong from" in self.cli("ping", *flags, target, timeout=timeout + 10, check=False)
 
-    def wait_path(self, other: "TailscaleClient", *, timeout: float = 20.0) -> None:
+    def wait_path(self, other: "TailscaleClient", *, timeout: float = 60.0) -> None:
         """Wait until WireGuard carries between the two, whatever the filters say.
 
         Both look for a direct path first: a handshake that is sent before goes to the relay, which is none, and the
