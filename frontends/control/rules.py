@@ -75,39 +75,33 @@ class Rules:
 
         `addresses` are the node's own; `owned` is given for whoever must get no ranges (rule 2).
         """
-        merged: dict[object, list[Reach]] = {}
+        merged: dict[object, tuple[Texts, list[Reach]]] = {}
         for number, reach in enumerate(own.rules):
             entry = self._entry(reach.entry)
-            key: object = number if entry.grant else (self._named(entry, reach.own, owned), entry.protocol)
-            merged.setdefault(key, []).append(reach)
-        rules = []
-        for reaches in merged.values():
-            entry = self._entry(reaches[0].entry)
-            rules.append(_rule(self._named(entry, reaches[0].own, owned), entry, reaches, addresses))
-        return encode({FILTER: rules})
+            texts = self._named(entry, reach.own, owned)
+            key: object = number if entry.grant else (texts, entry.protocol)
+            merged.setdefault(key, (texts, []))[1].append(reach)
+        return encode({FILTER: [self._rule(texts, reaches, addresses) for texts, reaches in merged.values()]})
 
     def by_address(self, own: ClassObject, node: NodeObject, addresses: Texts, owned: Owned | None) -> bytes:
         """Return the value of `PacketFilters` for older clients (rule 3)."""
         reaches = {reach.entry: reach for reach in own.rules}
-        merged: dict[object, list[Reach]] = {}
+        merged: dict[object, tuple[Texts, list[Reach]]] = {}
         for name in self._program():
             entry, reach = self._entry(name), reaches.get(name)
             if reach is None and (entry.is_conditional or not _takes_part(entry, node)):
                 continue
             texts = self._listed(entry, "" if reach is None else reach.own, owned)
             key = name if entry.grant else (texts, entry.protocol)
-            slot = merged.setdefault(key, [])
+            slot = merged.setdefault(key, (texts, []))[1]
             if reach is not None:
                 slot.append(reach)
-        rules = []
-        for slot in merged.values():
-            if not slot:
-                continue
-            entry = self._entry(slot[0].entry)
-            texts = self._listed(entry, slot[0].own, owned)
-            if texts or entry.grant:
-                rules.append(_rule(texts, entry, slot, addresses))
-        return encode({FILTER: rules})
+        held = ((texts, slot) for texts, slot in merged.values() if slot)
+        rules = (self._rule(texts, slot, addresses) for texts, slot in held)
+        return encode({FILTER: [rule for rule in rules if rule.src_ips or rule.cap_grant]})
+
+    def _rule(self, texts: Texts, reaches: Sequence[Reach], addresses: Texts) -> _Rule:
+        return _rule(texts, self._entry(reaches[0].entry), reaches, addresses)
 
     def _program(self) -> Texts:
         value = self._replica.get(PROGRAM_KEY)
