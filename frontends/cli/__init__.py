@@ -8,7 +8,7 @@
 - `user.py`, `preauthkey.py`, `auth.py`, `node.py`, `wgonly.py`, `connection.py`, `wg.py`, `netmap.py`, `events.py`,
   `derp.py`, `settings.py`, `policy.py`, `health.py`, `version.py`, `completion.py`: a noun each
 - `wgexport.py`, `wgimport.py`: what the far side of a connection needs, and has; `wgrelays.py`: a provider's relays;
-  `farside/`: in which formats
+  in which formats: `frontends/farside/`
 - `peerlife.py`: what `wg` does to a peer over its life
 - `derpmap.py`: DERP maps as people have them
 - `policytext.py`, `policyedit.py`: a policy's text on its way in, and through an editor

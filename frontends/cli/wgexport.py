@@ -11,15 +11,15 @@ import click
 
 from frontends.cli import live, output
 from frontends.cli.failure import Exit, Failure, Trouble, usage
-from frontends.cli.farside import qr, rendering
-from frontends.cli.farside.checking import Difference, differences, entries_in
-from frontends.cli.farside.remotes import CHECKSUM, Remote, Side, checksum, entries_of, remote_of, side_of
 from frontends.cli.operator import Operator, reading
 from frontends.cli.options import only, subject
 from frontends.cli.output import Row
 from frontends.cli.session import Session
 from frontends.cli.text import clean, next_step, note, reference
 from frontends.cli.wg import peer_of
+from frontends.farside import qr, rendering
+from frontends.farside.checking import Difference, differences, entries_in
+from frontends.farside.remotes import CHECKSUM, Remote, Side, checksum, entries_of, remote_of, side_of
 
 _SIGNS: Final = {"added": "+", "removed": "-", "key": "~", "addresses": "~"}
 

@@ -13,12 +13,12 @@ import click
 
 from frontends.cli import live, output
 from frontends.cli.failure import Exit, Failure, Trouble, usage
-from frontends.cli.farside.plan import Known, Located, Source, Step, label, steps
-from frontends.cli.farside.wgfile import Fault, read
 from frontends.cli.operator import Operator, changing
 from frontends.cli.output import Column, Row
 from frontends.cli.session import Session
 from frontends.cli.text import clean, next_step, note, reference, short_key, warn
+from frontends.farside.plan import Known, Located, Source, Step, label, steps
+from frontends.farside.wgfile import Fault, read
 
 if TYPE_CHECKING:
     from engine.contracts.requests import Accepted

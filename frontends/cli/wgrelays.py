@@ -15,14 +15,14 @@ import click
 
 from frontends.cli import live, output
 from frontends.cli.failure import Exit, Failure, Trouble, usage
-from frontends.cli.farside import plan, relayplan
-from frontends.cli.farside.relaylist import ListFault, RelayList
-from frontends.cli.farside.relayplan import Choice, Filter, Gone, Manner, Plan
 from frontends.cli.operator import Operator, changing
 from frontends.cli.options import only
 from frontends.cli.output import Column, Row
 from frontends.cli.session import Session
 from frontends.cli.text import clean, listed, next_step, note, reference, warn
+from frontends.farside import plan, relayplan
+from frontends.farside.relaylist import ListFault, RelayList
+from frontends.farside.relayplan import Choice, Filter, Gone, Manner, Plan
 
 if TYPE_CHECKING:
     from engine.domain.commands import Command
@@ -143,7 +143,7 @@ def import_relays(
 
 
 def _read(file: str) -> RelayList:
-    from frontends.cli.farside.relays import read
+    from frontends.farside.relays import read
 
     try:
         with click.open_file(file, "rb") as opened:

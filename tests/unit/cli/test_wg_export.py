@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frontends.cli.farside import qr, routeros
-from frontends.cli.farside.checking import differences, entries_in
-from frontends.cli.farside.remotes import Remote, Side, checksum, entries_of
-from frontends.cli.farside.rendering import STYLES, TEXTS, render
+from frontends.farside import qr, routeros
+from frontends.farside.checking import differences, entries_in
+from frontends.farside.remotes import Remote, Side, checksum, entries_of
+from frontends.farside.rendering import STYLES, TEXTS, render
 from tests.unit.cli.stage import Stage
 
 SIDE = Side("mullvad-exit", 51820, "wg0")

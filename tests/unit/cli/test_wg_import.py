@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frontends.cli.farside.plan import label
-from frontends.cli.farside.wgfile import Fault, read, shown
+from frontends.farside.plan import label
+from frontends.farside.wgfile import Fault, read, shown
 from tests.unit.cli.stage import Stage, accepted, refused
 
 SECRET = base64.b64encode(b"\x07secret\xff" * 4).decode()

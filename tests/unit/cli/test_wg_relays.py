@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from frontends.cli.farside.relaylist import ListFault, Relay, RelayList
-from frontends.cli.farside.relayplan import Filter, Manner, city_label, plan
-from frontends.cli.farside.relays import read
 from frontends.cli.wgrelays import IN_FLIGHT, progress
+from frontends.farside.relaylist import ListFault, Relay, RelayList
+from frontends.farside.relayplan import Filter, Manner, city_label, plan
+from frontends.farside.relays import read
 from tests.kit import relays as kit
 from tests.unit.cli.stage import Stage, accepted, refused
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from frontends.cli.farside.remotes import Remote
+from frontends.farside.remotes import Remote
 
 _KEY: Final = re.compile(r"(?<![0-9A-Za-z+/])[0-9A-Za-z+/]{43}=(?![0-9A-Za-z+/=])")
 _SECRET: Final = re.compile(r"(?:private|pre-?shared)[-_ ]?key\s*[=:]?\s*\S*", re.IGNORECASE)

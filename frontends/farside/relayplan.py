@@ -12,7 +12,7 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from frontends.cli.farside.relaylist import Relay, RelayList
+from frontends.farside.relaylist import Relay, RelayList
 
 LABELS: Final = ("host", "city")
 EVERYTHING: Final = ("0.0.0.0/0", "::/0")

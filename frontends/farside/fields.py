@@ -6,7 +6,7 @@ Rule 1: keys and addresses are whole, however wide that is: they are there to be
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from frontends.cli.farside.remotes import Remote, Side
+from frontends.farside.remotes import Remote, Side
 
 _OPNSENSE: Final = (
     "# OPNsense: VPN > WireGuard > Peers > add; then choose the peers in the instance. Its port is"

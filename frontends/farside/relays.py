@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
-from frontends.cli.farside.relaylist import ListFault, Relay, RelayList
+from frontends.farside.relaylist import ListFault, Relay, RelayList
 
 GATEWAY: Final = "10.64.0.1"
 """The resolver inside Mullvad's tunnels, for lists that do not say it."""

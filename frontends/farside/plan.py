@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from frontends.cli.farside.wgfile import Fault, Section, WgFile
+from frontends.farside.wgfile import Fault, Section, WgFile
 
 _NOT_IN_NAMES: Final = re.compile(r"[^a-z0-9]+")
 _LONGEST: Final = 63

@@ -6,7 +6,7 @@ Rule 2: in a quoted string of RouterOS a backslash, a quote and a dollar sign me
 
 from collections.abc import Sequence
 
-from frontends.cli.farside.remotes import Remote, Side
+from frontends.farside.remotes import Remote, Side
 
 _SPECIAL = str.maketrans({"\\": "/", '"': "'", "$": "S", "?": "."})
 

@@ -36,7 +36,7 @@ def svg(text: str) -> str:
 
 
 def _made(text: str) -> "segno.QRCode":
-    import segno
+    import segno  # noqa: PLC0415 (heavy: imported when a code is made)
 
     if len(text.encode()) > MOST_OCTETS:
         raise ValueError(f"{len(text.encode())} octets do not fit into a QR code, which holds {MOST_OCTETS}")

@@ -7,8 +7,8 @@ Rule 2: the last line of every text is the checksum, as a comment.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from frontends.cli.farside import fields, routeros, wgquick
-from frontends.cli.farside.remotes import CHECKSUM, Remote, Side, checksum, entries_of
+from frontends.farside import fields, routeros, wgquick
+from frontends.farside.remotes import CHECKSUM, Remote, Side, checksum, entries_of
 
 TEXTS: Final[Mapping[str, Callable[[Sequence[Remote], Side], str]]] = {
     "wg-quick": wgquick.blocks,

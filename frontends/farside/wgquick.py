@@ -5,7 +5,7 @@ Rule 1: there are only public keys; the interface's own lines are a comment, sin
 
 from collections.abc import Sequence
 
-from frontends.cli.farside.remotes import Remote, Side
+from frontends.farside.remotes import Remote, Side
 
 
 def blocks(remotes: Sequence[Remote], side: Side) -> str:
