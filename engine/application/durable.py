@@ -68,6 +68,7 @@ ALIASES: Final[Mapping[str, str]] = {
     "ConnectionRemoved": "connection.remove",
     "SelectorAdded": "connection.add-selector",
     "SelectorRemoved": "connection.remove-selector",
+    "ConnectionExported": "connection.exported",
     "BaseDomainSet": "settings.set-domain",
     "PoolsSet": "settings.set-pools",
     "DomainsSet": "settings.set-domains",

@@ -148,6 +148,17 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
     """Who is connected to it without being asked for by name, in the order in which they were added."""
 
 
+class Export(msgspec.Struct, frozen=True, kw_only=True):
+    """What the far side was told last of a connection."""
+
+    node_key: NodeKey
+    ipv4_masq: str
+    ipv6_masq: str
+    at: Millis
+    style: str = ""
+    checksum: str = ""
+
+
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
     """A node's right to a WireGuard-only peer, and the addresses under which that peer knows it."""
 
@@ -162,6 +173,19 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the far side may only answer."""
     selector: str = ""
     """Because of which selector it is there; empty: somebody asked for it."""
+    exported: Export | None = None
+    """What the far side was told last, if that was recorded."""
+    former_key: NodeKey | None = None
+    """The node's key before the change that the far side was not told of yet."""
+    key_stale_since: Millis = NEVER
+    """Since when the far side knows another key than the node's."""
+    masq_stale_since: Millis = NEVER
+    """Since when the far side, by what was recorded, knows other masquerade addresses."""
+
+    @property
+    def stale_since(self) -> Millis:
+        """Since when the far side knows something else than what holds; NEVER while it does not."""
+        return min(filter(None, (self.key_stale_since, self.masq_stale_since)), default=NEVER)
 
 
 class PolicyText(msgspec.Struct, frozen=True, kw_only=True):

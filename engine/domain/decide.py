@@ -23,6 +23,7 @@ from engine.domain.commands import (
     ExpirePeer,
     LogOutNode,
     MovePeer,
+    RecordExport,
     RegisterNode,
     RegisterPeer,
     RemoveConnection,
@@ -49,6 +50,7 @@ from engine.domain.commands import (
 )
 from engine.domain.connections import add_connection, remove_connection, update_connection
 from engine.domain.decision import Decision, Given
+from engine.domain.exports import record_export, with_stale
 from engine.domain.masqpool import set_masquerade_pool
 from engine.domain.nodes import delete_node, expire_node, rename_node, set_node_expiry
 from engine.domain.offers import advertise_node
@@ -79,13 +81,13 @@ from engine.domain.users import create_user, set_user_role
 
 
 def decide(tailnet: Tailnet, command: Command, given: Given) -> Decision:
-    """Return what happens when the command meets the tailnet as it is, with what that means for selected connections.
+    """Return what happens when the command meets the tailnet as it is, with what that means for connections.
 
     Raises:
         Refusal: the answer is no.
         TypeError: nobody decides such a command here (rule 3).
     """
-    return kept_in_step(tailnet, _decide(tailnet, command, given), given)
+    return with_stale(tailnet, kept_in_step(tailnet, _decide(tailnet, command, given), given))
 
 
 def _decide(tailnet: Tailnet, command: Command, given: Given) -> Decision:  # noqa: C901 (an arm for each command)
@@ -158,10 +160,18 @@ def _decide_peer(tailnet: Tailnet, command: Command) -> Decision:
             return undrain_peer(tailnet, command)
         case SetMasqueradePool():
             return set_masquerade_pool(tailnet, command)
+        case _:
+            return _decide_pairs(tailnet, command)
+
+
+def _decide_pairs(tailnet: Tailnet, command: Command) -> Decision:
+    match command:
         case AddSelector():
             return add_selector(tailnet, command)
         case RemoveSelector():
             return remove_selector(tailnet, command)
+        case RecordExport():
+            return record_export(tailnet, command)
         case _:
             return _decide_tailnet(tailnet, command)
 

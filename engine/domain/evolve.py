@@ -8,7 +8,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from engine.domain.aggregates import AuthKey, Connection, Node, Peer, Selector, Settings, User
+from engine.domain.aggregates import AuthKey, Connection, Export, Node, Peer, Selector, Settings, User
 from engine.domain.events import (
     AuthKeyCreated,
     AuthKeyEvent,
@@ -18,7 +18,9 @@ from engine.domain.events import (
     BaseDomainSet,
     ConnectionAdded,
     ConnectionEvent,
+    ConnectionExported,
     ConnectionRemoved,
+    ConnectionStale,
     ConnectionUpdated,
     DerpMapSet,
     DomainsSet,
@@ -270,8 +272,47 @@ def evolve_connection(connection: Connection | None, event: ConnectionEvent, at:
                 allowed_ips=event.allowed_ips,
                 jailed=event.jailed,
                 selector=event.selector,
+                masq_stale_since=_masq_stale(connection, (event.ipv4_masq, event.ipv6_masq), at),
             )
+        case ConnectionExported():
+            return connection and _told(connection, event, at)
+        case ConnectionStale():
+            return connection and _stale(connection, event, at)
         case ConnectionRemoved():
             return None
         case _:
             assert_never(event)
+
+
+def _masq_stale(connection: Connection, now: tuple[str, str], at: Millis) -> Millis:
+    told = connection.exported
+    if told is None or (told.ipv4_masq, told.ipv6_masq) == now:
+        return NEVER
+    return connection.masq_stale_since or at
+
+
+def _told(connection: Connection, event: ConnectionExported, at: Millis) -> Connection:
+    told = Export(
+        node_key=event.node_key,
+        ipv4_masq=event.ipv4_masq,
+        ipv6_masq=event.ipv6_masq,
+        at=at,
+        style=event.style,
+        checksum=event.checksum,
+    )
+    after = replace(
+        connection,
+        exported=told,
+        former_key=None if event.is_key_current else event.node_key,
+        key_stale_since=NEVER if event.is_key_current else connection.key_stale_since or at,
+    )
+    return replace(
+        after, masq_stale_since=_masq_stale(after, (connection.ipv4_masq, connection.ipv6_masq), at)
+    )
+
+
+def _stale(connection: Connection, event: ConnectionStale, at: Millis) -> Connection:
+    known = connection.former_key or event.former_key
+    if event.node_key == known:
+        return replace(connection, former_key=None, key_stale_since=NEVER)
+    return replace(connection, former_key=known, key_stale_since=connection.key_stale_since or at)

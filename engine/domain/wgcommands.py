@@ -1,5 +1,7 @@
 """What somebody wants done with WireGuard-only peers and their connections; a part of `commands.py`."""
 
+from typing import Annotated
+
 import msgspec
 
 from engine.domain.command import Command, Name, Ref, Text, Texts
@@ -152,3 +154,27 @@ class RemoveConnection(Command, frozen=True, kw_only=True):
 
     node: Ref
     peer: Ref
+
+
+class ToldConnection(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """What the far side was told of one node; what is not given is as it is now."""
+
+    node: Ref
+    public_key: Text = ""
+    ipv4_masq_addr: Text = ""
+    ipv6_masq_addr: Text = ""
+
+    def __repr__(self) -> str:
+        """Return which node it is about: what was given as a public key may be a private one."""
+        return f"ToldConnection(node={self.node!r}, …)"
+
+
+class RecordExport(Command, frozen=True, kw_only=True):
+    """Note what the far side of a WireGuard-only peer was told of these connections, None: of all, as they are now."""
+
+    peer: Ref
+    connections: Annotated[tuple[ToldConnection, ...], msgspec.Meta(max_length=1_000)] | None = None
+    style: Annotated[str, msgspec.Meta(pattern="^[a-z0-9-]{0,32}$")] = msgspec.field(
+        default="", name="format"
+    )
+    checksum: Annotated[str, msgspec.Meta(pattern="^[a-z0-9:]{0,80}$")] = ""

@@ -179,6 +179,31 @@ class ConnectionRemoved(msgspec.Struct, frozen=True, kw_only=True, tag="Connecti
     peer: PeerId
 
 
+class ConnectionExported(msgspec.Struct, frozen=True, kw_only=True, tag="ConnectionExported.v1"):
+    """The far side was told this of the connection: with which key and from which addresses the node comes."""
+
+    node: NodeId
+    peer: PeerId
+    node_key: NodeKey
+    ipv4_masq: str = ""
+    ipv6_masq: str = ""
+    is_key_current: bool = True
+    """Whether that was the node's key when it was recorded."""
+    style: str = ""
+    """In which format, as `wg-quick`; empty: nobody said."""
+    checksum: str = ""
+    """Of the whole text, as its last line has it."""
+
+
+class ConnectionStale(msgspec.Struct, frozen=True, kw_only=True, tag="ConnectionStale.v1"):
+    """The node has another key: what the far side knows of the connection no longer holds."""
+
+    node: NodeId
+    peer: PeerId
+    former_key: NodeKey
+    node_key: NodeKey
+
+
 PeerEvent = (
     PeerRegistered
     | PeerRemoved
@@ -195,4 +220,6 @@ PeerEvent = (
     | SelectorAdded
     | SelectorRemoved
 )
-ConnectionEvent = ConnectionAdded | ConnectionUpdated | ConnectionRemoved
+ConnectionEvent = (
+    ConnectionAdded | ConnectionUpdated | ConnectionRemoved | ConnectionExported | ConnectionStale
+)

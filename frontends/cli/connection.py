@@ -7,6 +7,7 @@ from frontends.cli.groups import Nouns
 from frontends.cli.operator import Operator, reading
 from frontends.cli.output import Column, Row
 from frontends.cli.text import ago, reference
+from frontends.cli.told import told
 
 _WG = "frontends.cli.wgonly"
 connection = Nouns(
@@ -41,6 +42,7 @@ def list_(operator: Operator, node: str | None, peer: str | None) -> None:
         Column("ALLOWED IPS", lambda row: row.get("allowedIps")),
         Column("FAR SIDE MAY", lambda row: "answer" if row.get("jailed", True) else "call"),
         Column("BECAUSE OF", lambda row: row.get("selector")),
+        Column("TOLD", lambda row: told(row, now)),
         Column("CREATED", lambda row: ago(row.get("created"), now)),
     )
     wanted = {

@@ -11,6 +11,7 @@ from frontends.cli.operator import Operator, changing, reading
 from frontends.cli.options import DURATION, only, subject
 from frontends.cli.output import Column
 from frontends.cli.text import ago, listed, pick, reference, short_key
+from frontends.cli.told import stale_in, told, warn_of
 
 FIRST_PEER_ID = 100_000_001
 """Ids from here on are WireGuard-only peers (`engine.domain.values`)."""
@@ -91,9 +92,17 @@ def get(operator: Operator, words: tuple[str, ...], node_by_flag: str | None) ->
         now = operator.now()
         times = {key: ago(found.get(key), now) for key in ("created", "lastSeen")}
         times["expiry"] = ago(found.get("expiry"), now, unset="never")
-        output.emit_facts({**found, **times})
+        pairs = found.get("connections") or ()
+        output.emit_facts({**found, **times, "connections": [paired(pair, now) for pair in pairs]})
+        warn_of(stale_in(pairs), now)
     else:
         output.emit(operator.form, found)
+
+
+def paired(pair: output.Row, now: int) -> str:
+    """Return a node's connection in few words: the peer, the masquerade addresses, when the far side was told."""
+    addresses_there = " ".join(filter(None, (pair.get("ipv4MasqAddr"), pair.get("ipv6MasqAddr"))))
+    return f"{pair.get('peer')}({pair.get('peerName')}) as {addresses_there}; told: {told(pair, now)}"
 
 
 @node.command("expire")

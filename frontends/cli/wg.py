@@ -9,6 +9,7 @@ from frontends.cli.options import only, subject
 from frontends.cli.output import Column, Row
 from frontends.cli.session import Session
 from frontends.cli.text import ago, pick, reference, short_key
+from frontends.cli.told import warn_of
 
 _LIFE = "frontends.cli.peerlife"
 wg = Nouns(
@@ -72,7 +73,10 @@ def get(operator: Operator, words: tuple[str, ...], peer_by_flag: str | None) ->
     if operator.form == "table":
         now = operator.now()
         times = {"created": ago(found.get("created"), now), "expiredAt": ago(found.get("expiredAt"), now)}
-        output.emit_facts({**found, **times})
+        stale = found.get("stale") or ()
+        names = [f"{row.get('node')}({row.get('nodeName')})" for row in stale]
+        output.emit_facts({**found, **times, "stale": names})
+        warn_of(stale, now)
     else:
         output.emit(operator.form, found)
 

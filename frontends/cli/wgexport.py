@@ -2,6 +2,7 @@
 
 Rule 1: only public keys are written; a far side's private key is never asked for.
 Rule 2: `--check` answers with its exit status too: 0 the file is right, 1 it is not.
+Rule 3: only `--record` writes: it notes what was printed, or, with `--check`, that the far side's file is right.
 """
 
 from pathlib import Path
@@ -11,7 +12,7 @@ import click
 
 from frontends.cli import live, output
 from frontends.cli.failure import Exit, Failure, Trouble, usage
-from frontends.cli.operator import Operator, reading
+from frontends.cli.operator import Operator, changing
 from frontends.cli.options import only, subject
 from frontends.cli.output import Row
 from frontends.cli.session import Session
@@ -21,6 +22,8 @@ from frontends.farside import qr, rendering
 from frontends.farside.checking import Difference, differences, entries_in
 from frontends.farside.remotes import CHECKSUM, Remote, Side, checksum, entries_of, remote_of, side_of
 
+RECORDED_AT_ONCE: Final = 1_000
+"""Nodes in one command: what `RecordExport` takes."""
 _SIGNS: Final = {"added": "+", "removed": "-", "key": "~", "addresses": "~"}
 
 
@@ -47,7 +50,12 @@ _SIGNS: Final = {"added": "+", "removed": "-", "key": "~", "addresses": "~"}
     metavar="FILE",
     help="Tell how the far side's file differs, in any of the formats.",
 )
-@reading
+@click.option(
+    "--record",
+    is_flag=True,
+    help="Note that the far side was told this: from then on it is known when it must be told again.",
+)
+@changing
 def export(
     operator: Operator,
     words: tuple[str, ...],
@@ -58,6 +66,7 @@ def export(
     interface: str,
     svg: str | None,
     check: str | None,
+    record: bool,
 ) -> None:
     """Write what the peer's own side needs: every connected node with its key and addresses."""
     (which,) = only(words, peer_by_flag)
@@ -74,6 +83,35 @@ def export(
         _code(remotes, side_of(peer, interface), svg)
     else:
         click.echo(rendering.render(remotes, style, side_of(peer, interface)))
+    if record:
+        _record(operator, int(peer["id"]), remotes, "" if check is not None else style)
+
+
+def _record(operator: Operator, peer: int, remotes: list[Remote], style: str) -> None:
+    """Note that the far side was told of these nodes."""
+    from engine.domain.commands import RecordExport
+    from engine.domain.wgcommands import ToldConnection
+
+    entries = [
+        ToldConnection(
+            node=remote.node,
+            public_key=remote.publicKey,
+            ipv4_masq_addr=next((text for text in remote.allowedIps if ":" not in text), ""),
+            ipv6_masq_addr=next((text for text in remote.allowedIps if ":" in text), ""),
+        )
+        for remote in remotes
+    ]
+    for start in range(0, len(entries), RECORDED_AT_ONCE):
+        command = RecordExport(
+            peer=peer,
+            connections=tuple(entries[start : start + RECORDED_AT_ONCE]),
+            style=style,
+            checksum=checksum(entries_of(remotes)),
+        )
+        said = operator.send(command, suffix=f"-{start}" if start else "").result
+        note(
+            f"noted: the far side was told of {said.get('recorded')} nodes; of {said.get('unchanged')} it was already"
+        )
 
 
 async def _remotes(tailnet: Session, which: str, node: str | None) -> tuple[Row, list[Remote]]:

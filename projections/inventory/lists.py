@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from engine.domain.aggregates import AuthKey, Connection, Node, Peer
+from engine.domain.aggregates import AuthKey, Connection, Export, Node, Peer
+from engine.domain.exports import export_command
 from engine.domain.pairs import connected_part
 from engine.domain.state import Tailnet
 from engine.domain.values import NodeId, PeerId, UserId
@@ -14,11 +15,13 @@ from engine.domain.whom import domains_of
 from projections.inventory.rows import (
     AuthKeyRow,
     ConnectionRow,
+    ExportRow,
     NodeConnection,
     NodeRow,
     PeerRow,
     Presence,
     SettingsRow,
+    StaleRow,
     UserRow,
 )
 
@@ -151,6 +154,8 @@ def _node_connections(tailnet: Tailnet, node: NodeId) -> Iterator[NodeConnection
             peer_name=_peer_name(tailnet, number),
             ipv4_masq_addr=connection.ipv4_masq,
             ipv6_masq_addr=connection.ipv6_masq,
+            exported=_export_row(connection.exported),
+            stale=_stale_row(tailnet, connection),
         )
 
 
@@ -205,6 +210,9 @@ def _peer_row(tailnet: Tailnet, peer: Peer) -> PeerRow:
         masq_pool_v4=peer.masq_v4,
         masq_pool_v6=peer.masq_v6,
         selectors=tuple(held.selector for held in peer.selectors),
+        stale=tuple(
+            filter(None, (_stale_row(tailnet, tailnet.connections[number, peer.id]) for number in connected))
+        ),
     )
 
 
@@ -220,6 +228,37 @@ def _connection_row(tailnet: Tailnet, connection: Connection) -> ConnectionRow:
         allowed_ips=_part(tailnet, connection),
         jailed=connection.jailed,
         selector=connection.selector,
+        exported=_export_row(connection.exported),
+        stale=_stale_row(tailnet, connection),
+    )
+
+
+def _export_row(told: Export | None) -> ExportRow | None:
+    if told is None:
+        return None
+    return ExportRow(
+        node_key=told.node_key,
+        node_key_base64=base64_of(told.node_key),
+        ipv4_masq_addr=told.ipv4_masq,
+        ipv6_masq_addr=told.ipv6_masq,
+        at=told.at,
+        style=told.style,
+        checksum=told.checksum,
+    )
+
+
+def _stale_row(tailnet: Tailnet, connection: Connection) -> StaleRow | None:
+    if not connection.stale_since:
+        return None
+    node, peer = tailnet.nodes[connection.node], tailnet.peers[connection.peer]
+    is_by_key = connection.stale_since == connection.key_stale_since
+    return StaleRow(
+        node=node.id,
+        node_name=node.name,
+        since=connection.stale_since,
+        because="ConnectionStale.v1" if is_by_key else "ConnectionUpdated.v1",
+        known_key_base64=base64_of(connection.former_key or node.node_key),
+        fix=export_command(peer, node),
     )
 
 

@@ -24,6 +24,31 @@ class Presence(msgspec.Struct, frozen=True, kw_only=True):
     frontend: str = ""
 
 
+class ExportRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What the far side was told last of a connection."""
+
+    node_key: str
+    node_key_base64: str
+    ipv4_masq_addr: str
+    ipv6_masq_addr: str
+    at: int
+    style: str = msgspec.field(name="format")
+    checksum: str
+
+
+class StaleRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """That the far side knows something else than what holds: since when, by which event, and the way out."""
+
+    node: int
+    node_name: str
+    since: int
+    because: str
+    """`ConnectionStale.v1`: the node's key is another; `ConnectionUpdated.v1`: its masquerade addresses are."""
+    known_key_base64: str
+    """The node's key that the far side knows."""
+    fix: str
+
+
 class NodeConnection(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A node's connection to a WireGuard-only peer."""
 
@@ -31,6 +56,8 @@ class NodeConnection(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     peer_name: str
     ipv4_masq_addr: str
     ipv6_masq_addr: str
+    exported: ExportRow | None = None
+    stale: StaleRow | None = None
 
 
 class NodeRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -130,6 +157,8 @@ class PeerRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     masq_pool_v6: str = ""
     selectors: tuple[str, ...] = ()
     """Who is connected to it without being asked for by name."""
+    stale: tuple[StaleRow, ...] = ()
+    """The connected nodes of which its own side knows something else than what holds."""
 
 
 class ConnectionRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -148,6 +177,9 @@ class ConnectionRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Whether the far side may only answer."""
     selector: str = ""
     """Because of which selector it is there; empty: somebody asked for it."""
+    exported: ExportRow | None = None
+    """What the far side was told last; None: nothing was recorded."""
+    stale: StaleRow | None = None
 
 
 class SettingsRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

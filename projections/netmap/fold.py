@@ -25,7 +25,9 @@ from engine.domain.events import (
     CommandHandled,
     ConnectionAdded,
     ConnectionEvent,
+    ConnectionExported,
     ConnectionRemoved,
+    ConnectionStale,
     ConnectionUpdated,
     DerpMapSet,
     DomainsSet,
@@ -145,6 +147,8 @@ def _touched_by_peers(state: NetmapState, event: PeerEvent | ConnectionEvent) ->
             return []
         case ConnectionAdded(node=number) | ConnectionUpdated(node=number) | ConnectionRemoved(node=number):
             return [put_extras(state, number)]
+        case ConnectionExported() | ConnectionStale():
+            return []  # of the far side; nobody's netmap
         case _:
             assert_never(event)
 

@@ -19,7 +19,9 @@ from engine.domain.events import (
     BaseDomainSet,
     CommandHandled,
     ConnectionAdded,
+    ConnectionExported,
     ConnectionRemoved,
+    ConnectionStale,
     ConnectionUpdated,
     DerpMapSet,
     DomainsSet,
@@ -333,6 +335,25 @@ class Teller:
             node, peer = self.connections.pop(a % len(self.connections))
             self.events.append(ConnectionRemoved(node=node, peer=peer))
 
+    def export(self, a: int, b: int) -> None:
+        if not self.connections:
+            return
+        node, peer = self.connections[a % len(self.connections)]
+        keys = (NodeKey(key("nodekey", node, 0)), NodeKey(key("nodekey", node, self.step)))
+        self.events.append(
+            ConnectionExported(
+                node=node,
+                peer=peer,
+                node_key=keys[b % 2],
+                ipv4_masq=f"10.64.0.{b}",
+                is_key_current=b % 3 > 0,
+                style=("", "wg-quick")[b % 2],
+                checksum="sha256:ab",
+            )
+            if b % 4
+            else ConnectionStale(node=node, peer=peer, former_key=keys[0], node_key=keys[1])
+        )
+
     def settings(self, a: int, b: int) -> None:
         if b % 5 == 3:
             self.events.append(DomainsSet(domains=(f"net{a % 3}.example",)))
@@ -386,6 +407,7 @@ TELLERS: Final[dict[str, Callable[[Teller, int, int], None]]] = {
     "peer_change": Teller.peer_change,
     "connect": Teller.connect,
     "disconnect": Teller.disconnect,
+    "export": Teller.export,
     "settings": Teller.settings,
     "receipt": Teller.receipt,
     "restore": Teller.restore,

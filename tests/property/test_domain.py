@@ -26,6 +26,7 @@ from engine.domain.commands import (
     ExpirePeer,
     LogOutNode,
     MovePeer,
+    RecordExport,
     RegisterNode,
     RegisterPeer,
     RemoveConnection,
@@ -64,6 +65,7 @@ from engine.domain.prefixes import is_covered
 from engine.domain.routes import QUIET_MILLIS, offered
 from engine.domain.state import DEFAULT_ROUTES, Tailnet
 from engine.domain.values import Millis
+from engine.domain.wgcommands import ToldConnection
 from tests.kit.scenario import START, Scene, machine_key, node_key, peer_id, peer_key
 
 MACHINES: Final = ("a", "b", "c")
@@ -71,6 +73,8 @@ KEYS: Final = tuple(node_key(f"{name}{number}") for name in MACHINES for number 
 users = st.sampled_from([1, 2, "u1", "u2", 9])
 nodes = st.sampled_from([1, 2, 3, 4, "x", "x-1", "100.64.0.2", peer_id(1)])
 peers = st.sampled_from([peer_id(1), peer_id(2), peer_id(3), "p", "q", 1])
+known = st.sampled_from(["p", "q"])
+"""The peers that are there from the beginning."""
 names = st.sampled_from(["p", "q", "x", "x-1", "y", "P"])
 masq4 = st.sampled_from(["", "10.0.0.1", "10.0.0.2", "10.0.0.3/32", "100.64.0.1"])
 masq6 = st.sampled_from(["", "fd00::1", "ff02:b::11", "fd7a:115c:a1e0::100"])
@@ -160,11 +164,25 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(RenamePeer, peer=peers, name=names),
     st.builds(TagPeer, peer=peers, tags=tags),
     st.builds(MovePeer, peer=peers, user=users),
-    st.builds(DrainPeer, peer=peers),
-    st.builds(UndrainPeer, peer=peers),
+    st.builds(DrainPeer, peer=known),
+    st.builds(UndrainPeer, peer=known),
     st.builds(AddSelector, selector=selectors, peer=peers, allowed_ips=parts, jailed=st.booleans()),
-    st.builds(AddSelector, selector=selectors, peer=peers),
-    st.builds(RemoveSelector, selector=selectors, peer=peers),
+    st.builds(AddSelector, selector=selectors, peer=known),
+    st.builds(RemoveSelector, selector=selectors, peer=known),
+    st.builds(RecordExport, peer=peers),
+    st.builds(
+        RecordExport,
+        peer=peers,
+        connections=st.lists(
+            st.builds(
+                ToldConnection,
+                node=nodes,
+                public_key=st.sampled_from(["", *KEYS[:3]]),
+                ipv4_masq_addr=st.sampled_from(["", "10.0.0.1", "10.0.0.9"]),
+            ),
+            max_size=2,
+        ).map(tuple),
+    ),
     st.builds(
         SetMasqueradePool,
         peer=peers,
@@ -240,7 +258,7 @@ slow = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCh
 def play(sequence: list[Command]) -> Scene:
     """Send the commands, one second apart, checking after each what must always be true.
 
-    They meet two users, two pre-auth keys, two nodes, two WireGuard-only peers and a connection.
+    They meet two users, two pre-auth keys, two nodes, two WireGuard-only peers, one with a pool, and a connection.
     """
     scene = Scene()
     scene.user("u1")
@@ -251,6 +269,7 @@ def play(sequence: list[Command]) -> Scene:
     for name in ("p", "q"):
         scene.peer(name)
     scene.connect(1, "p", "10.0.0.1")
+    scene.when(SetMasqueradePool(peer="q", ipv4="10.0.0.0/29"))
     for command in sequence:
         scene.later(1_000)
         with contextlib.suppress(Refusal):
@@ -297,6 +316,7 @@ def check(tailnet: Tailnet) -> None:
         assert all(is_covered(prefix, relay.allowed_ips) for prefix in mine), "a part that is outside"
         assert held.jailed or not DEFAULT_ROUTES & set(mine), "somebody who could speak as anybody may call"
     check_selectors(tailnet)
+    check_exports(tailnet)
     for numbers in tailnet.peers_of_node.values():
         endpoints = [endpoint for number in numbers for endpoint in tailnet.peers[number].endpoints]
         assert len(set(endpoints)) == len(endpoints), "a node has two peers at one endpoint"
@@ -312,6 +332,20 @@ def check(tailnet: Tailnet) -> None:
     for node, peer in tailnet.connections:
         assert node in tailnet.nodes, "a connection of no node"
         assert peer in tailnet.peers, "a connection to no peer"
+
+
+def check_exports(tailnet: Tailnet) -> None:
+    """A connection is stale exactly while what the far side was told last is not what holds."""
+    for (number, _), held in tailnet.connections.items():
+        told, now = held.exported, tailnet.nodes[number].node_key
+        if told is None:
+            assert not held.masq_stale_since
+            assert bool(held.key_stale_since) is (held.former_key is not None)
+            assert held.former_key != now
+        else:
+            addresses = (told.ipv4_masq, told.ipv6_masq)
+            assert bool(held.masq_stale_since) is (addresses != (held.ipv4_masq, held.ipv6_masq))
+            assert bool(held.key_stale_since) is (told.node_key != now)
 
 
 def check_selectors(tailnet: Tailnet) -> None:
@@ -406,7 +440,7 @@ def test_the_commands_of_these_properties_reach_every_event() -> None:
     """A property that never meets a connection proves nothing of connections."""
     met: set[str] = set()
 
-    @settings(max_examples=200, deadline=None, database=None, derandomize=True)
+    @settings(max_examples=500, deadline=None, database=None, derandomize=True)
     @given(st.lists(commands, min_size=40, max_size=60))
     def collect(sequence: list[Command]) -> None:
         met.update(type(event).__name__ for event, _ in play(sequence).log)
@@ -417,7 +451,7 @@ def test_the_commands_of_these_properties_reach_every_event() -> None:
         "PeerRegistered", "PeerRemoved", "PeerDisabled", "PeerExpired", "PeerEnabled",
         "PeerUpdated", "PeerRenamed", "PeerTagged", "PeerMoved", "PeerDrained", "PeerUndrained", "PeerPoolSet",
         "SelectorAdded", "SelectorRemoved",
-        "ConnectionAdded", "ConnectionUpdated", "ConnectionRemoved",
+        "ConnectionAdded", "ConnectionUpdated", "ConnectionRemoved", "ConnectionExported", "ConnectionStale",
         "AuthKeyCreated", "AuthKeyUsed", "AuthKeyExpired", "PoolsSet", "BaseDomainSet",
         "UserCreated", "UserRoleSet", "NodeTagged", "NodeRoutesAdvertised", "NodeRoutesApproved",
         "PolicySet", "DomainsSet", "WireGuardModeSet", "AutoUpdatesSet",

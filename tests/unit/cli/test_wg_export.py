@@ -298,3 +298,55 @@ def _setconf(file: Path) -> str:
 
 def test_every_style_is_offered() -> None:
     assert set(STYLES) == {"wg-quick", "wg-set", "routeros", "opnsense", "unifi", "qr"}
+
+
+def told(made: Stage) -> list[dict[str, Any]]:
+    """Return what was recorded."""
+    return [body for subject, body, _ in made.requests if subject.endswith("cmd.connection.exported")]
+
+
+def test_nothing_is_recorded_unless_asked_for() -> None:
+    made = stage()
+    exported(made=made)
+    assert told(made) == []
+
+
+def test_record_notes_what_was_printed() -> None:
+    made = stage()
+    text = exported("--record", "--format", "routeros", made=made)
+    assert text == exported("--format", "routeros")
+    (body,) = told(made)
+    assert (body["peer"], body["format"]) == (100_000_001, "routeros")
+    assert text.rstrip().endswith(body["checksum"])
+    laptop, desk = body["connections"]
+    assert laptop == {
+        "node": 7,
+        "publicKey": LAPTOP,
+        "ipv4MasqAddr": "10.64.0.100/32",
+        "ipv6MasqAddr": "fc00::64/128",
+    }
+    assert (desk["node"], desk["ipv4MasqAddr"], desk["ipv6MasqAddr"]) == (9, "10.64.0.101/32", "")
+
+
+def test_a_check_that_finds_nothing_may_be_recorded_and_one_that_finds_something_never_is(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "far.conf"
+    file.write_text(exported())
+    made = stage()
+    exported("--check", str(file), "--record", made=made)
+    assert len(told(made)) == 1
+    file.write_text("")
+    other = stage()
+    result = other.run("wg", "export", "mullvad-exit", "--check", str(file), "--record")
+    assert (result.exit_code, told(other)) == (1, [])
+
+
+def test_many_nodes_are_recorded_in_several_commands() -> None:
+    many = [{"id": n, "name": f"n{n}", "nodeKey": f"nodekey:{n:064x}"} for n in range(1, 1_502)]
+    pairs = [{"node": n["id"], "peer": 100_000_001, "ipv4MasqAddr": "10.0.0.1"} for n in many]
+    made = stage(many, pairs)
+    exported("--record", made=made)
+    assert [len(body["connections"]) for body in told(made)] == [1_000, 501]
+    ids = [headers["Nats-Msg-Id"] for subject, _, headers in made.requests if "exported" in subject]
+    assert len(set(ids)) == 2

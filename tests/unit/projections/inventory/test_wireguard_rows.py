@@ -1,8 +1,15 @@
 """What operators read of WireGuard-only peers and their connections."""
 
-from engine.domain.commands import AddConnection, AddSelector, DrainPeer, SetMasqueradePool
-from projections.inventory.lists import connections, peers
-from tests.kit.scenario import Scene
+from engine.domain.commands import (
+    AddConnection,
+    AddSelector,
+    DrainPeer,
+    RecordExport,
+    SetMasqueradePool,
+    UpdateConnection,
+)
+from projections.inventory.lists import base64_of, connections, nodes, peers
+from tests.kit.scenario import HOUR, Scene, node_key, registration
 
 
 def test_rows_show_pool_selectors_drain_parts_and_jail() -> None:
@@ -23,3 +30,43 @@ def test_rows_show_pool_selectors_drain_parts_and_jail() -> None:
     first, second = connections(scene.tailnet)
     assert (first.allowed_ips, first.jailed, first.selector) == (("10.9.0.0/16",), True, "user:anna")
     assert (second.allowed_ips, second.jailed, second.selector) == (("10.9.1.0/24",), False, "")
+
+
+def test_rows_show_what_the_far_side_was_told_and_since_when_it_no_longer_holds() -> None:
+    scene = Scene()
+    scene.user()
+    scene.node("laptop")
+    scene.peer("exit")
+    scene.connect("laptop", "exit", "10.64.0.2")
+    (row,) = connections(scene.tailnet)
+    assert (row.exported, row.stale) == (None, None)
+    scene.when(RecordExport(peer="exit", style="wg-quick", checksum="sha256:ab"))
+    told = scene.now
+    scene.later(HOUR)
+    scene.when(registration("laptop", node_key=node_key("laptop 2"), user=1))
+    (row,) = connections(scene.tailnet)
+    assert row.exported is not None
+    assert (row.exported.at, row.exported.style, row.exported.checksum) == (told, "wg-quick", "sha256:ab")
+    assert row.exported.node_key == node_key("laptop")
+    assert row.stale is not None
+    assert (row.stale.since, row.stale.because) == (scene.now, "ConnectionStale.v1")
+    assert row.stale.known_key_base64 == base64_of(node_key("laptop"))
+    assert row.stale.fix == "netmap wg export --peer exit --node laptop --record"
+    (node,) = nodes(scene.tailnet)
+    assert (node.connections[0].stale, node.connections[0].exported) == (row.stale, row.exported)
+    (peer,) = peers(scene.tailnet)
+    assert peer.stale == (row.stale,)
+
+
+def test_rows_show_that_masquerade_addresses_made_it_stale() -> None:
+    scene = Scene()
+    scene.user()
+    scene.node("laptop")
+    scene.peer("exit")
+    scene.connect("laptop", "exit", "10.64.0.2")
+    scene.when(RecordExport(peer="exit"))
+    scene.when(UpdateConnection(node=1, peer="exit", ipv4_masq_addr="10.64.0.3"))
+    (row,) = connections(scene.tailnet)
+    assert row.stale is not None
+    assert row.stale.because == "ConnectionUpdated.v1"
+    assert row.stale.known_key_base64 == base64_of(node_key("laptop"))
