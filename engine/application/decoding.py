@@ -14,7 +14,15 @@ from typing import Final, Never, TypeVar, cast
 
 import msgspec
 
-from engine.contracts.requests import COMMAND_ID, DEADLINE, MAX_BODY, MAX_COMMAND_ID, MAX_REASON, REASON
+from engine.contracts.requests import (
+    COMMAND_ID,
+    DEADLINE,
+    MAX_BODY,
+    MAX_COMMAND_ID,
+    MAX_REASON,
+    REASON,
+    STRICT,
+)
 from engine.domain.errors import Invalid
 from engine.domain.values import CommandId, Millis
 from engine.ports import Message
@@ -25,6 +33,7 @@ _MISSING: Final = re.compile(r"missing required field `(.*?)`(?: - at `(.*)`)?\Z
 _PATH: Final = re.compile(r" - at `(.*)`\Z", re.DOTALL)
 _ID: Final = re.compile(rf"[!-)+-\-/-=?-~]{{1,{MAX_COMMAND_ID}}}\Z")
 """One token of a NATS subject: printable ASCII without space, `.`, `*` and `>`."""
+_TRUTHS: Final[Mapping[str, bool]] = {"1": True, "true": True, "0": False, "false": False}
 _SHOWN: Final = re.compile(r"[ -~]{1,40}\Z")
 
 
@@ -96,6 +105,23 @@ def deadline_of(message: Message) -> Millis:
             "command.deadline_malformed", f"{DEADLINE} is Unix time in milliseconds", field=DEADLINE
         )
     return Millis(int(text))
+
+
+def strict_of(message: Message) -> bool:
+    """Return whether the sender takes a warning for a no.
+
+    Raises:
+        Invalid: `command.strict_malformed`.
+    """
+    text = message.headers.get(STRICT, "0").lower()
+    if text not in _TRUTHS:
+        raise Invalid(
+            "command.strict_malformed",
+            f"{STRICT} is 1 or 0, true or false",
+            field=STRICT,
+            hint=f"{STRICT}: 1",
+        )
+    return _TRUTHS[text]
 
 
 @lru_cache

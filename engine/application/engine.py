@@ -220,7 +220,8 @@ class Engine:
 
     def given(self, order: Order) -> Given:
         """Return the world's part of a decision on the order."""
-        return Given(now=self.now(), secret=self._keyring.derive("command", order.command_id))
+        secret = self._keyring.derive("command", order.command_id)
+        return Given(now=self.now(), secret=secret, strict=order.strict)
 
     def _admit(self, order: Order) -> None:
         if not self._deciding:

@@ -37,6 +37,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     cause: str = ""
     deadline: Millis = Millis(0)
+    strict: bool = False
+    """Whether a warning is a no."""
     receipt_always: bool = True
     """False: without events there is no receipt. So strangers' registrations leave nothing in the log."""
 

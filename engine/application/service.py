@@ -15,7 +15,7 @@ from typing import Final
 import msgspec
 
 from engine.application.answers import digest_of, json_answer
-from engine.application.decoding import command_id_of, deadline_of, decode, reason_of
+from engine.application.decoding import command_id_of, deadline_of, decode, reason_of, strict_of
 from engine.application.engine import Engine
 from engine.application.ledger import Order
 from engine.application.registration import Registration
@@ -68,6 +68,7 @@ class Commands:
             digest=digest_of(actor, name, message.data),
             reason=reason_of(message),
             deadline=deadline_of(message),
+            strict=strict_of(message),
         )
         match command:
             case ApproveLogin():

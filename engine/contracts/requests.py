@@ -13,6 +13,8 @@ from engine.domain.errors import Refusal
 
 COMMAND_ID: Final = "Nats-Msg-Id"
 REASON: Final = "Netmap-Reason"
+STRICT: Final = "Netmap-Strict"
+"""`1`: whatever would be done with a warning is refused."""
 DEADLINE: Final = "Netmap-Deadline"
 """Unix milliseconds after which the sender no longer wants the command done."""
 ERROR_TEXT: Final = "Nats-Service-Error"

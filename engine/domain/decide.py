@@ -2,7 +2,8 @@
 
 Rule 1: a decision is a function of (tailnet, command, given) alone, and changes nothing.
 Rule 2: a refusal is raised; whatever else is raised is our own mistake.
-Rule 3: pending logins are not of the log: approving and rejecting one is the application's.
+Rule 3: who asks strictly is refused what would have warnings, all of which the refusal tells; no command is exempt.
+Rule 4: pending logins are not of the log: approving and rejecting one is the application's.
 """
 
 from engine.domain.authkeys import create_auth_key, expire_auth_key
@@ -50,6 +51,7 @@ from engine.domain.commands import (
 )
 from engine.domain.connections import add_connection, remove_connection, update_connection
 from engine.domain.decision import Decision, Given
+from engine.domain.errors import Refusal
 from engine.domain.exports import record_export, with_stale
 from engine.domain.masqpool import set_masquerade_pool
 from engine.domain.nodes import delete_node, expire_node, rename_node, set_node_expiry
@@ -84,10 +86,17 @@ def decide(tailnet: Tailnet, command: Command, given: Given) -> Decision:
     """Return what happens when the command meets the tailnet as it is, with what that means for connections.
 
     Raises:
-        Refusal: the answer is no.
-        TypeError: nobody decides such a command here (rule 3).
+        Refusal: the answer is no; `strict`: it would be yes with warnings.
+        TypeError: nobody decides such a command here (rule 4).
     """
-    return with_stale(tailnet, kept_in_step(tailnet, _decide(tailnet, command, given), given))
+    decision = with_stale(tailnet, kept_in_step(tailnet, _decide(tailnet, command, given), given))
+    if given.strict and decision.warnings:
+        raise Refusal(
+            "strict",
+            f"{len(decision.warnings)} warnings, and none is let pass: " + "; ".join(decision.warnings),
+            hint="without strictness it would be done",
+        )
+    return decision
 
 
 def _decide(tailnet: Tailnet, command: Command, given: Given) -> Decision:  # noqa: C901 (an arm for each command)

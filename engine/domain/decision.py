@@ -16,11 +16,13 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     """The world's part of a decision.
 
     `now` is the engine's recorded time; `secret` is 32 hex digits of 128 bits, unguessable and a function of
-    the command's id, so that a resend of the command gets the same pre-auth key again.
+    the command's id, so that a resend of the command gets the same pre-auth key again. With `strict`, the sender takes a warning
+    for a no.
     """
 
     now: Millis
     secret: str
+    strict: bool = False
 
     def __repr__(self) -> str:
         """Return the time, and no secret."""

@@ -1,7 +1,7 @@
 """The person at the terminal: options that every command has, and what becomes of answers.
 
-Rule 1: `@reading` gives a command --dir, --nats, --context, --tailnet, --timeout and -o; `@changing` adds --reason
-        and --id. Both hand it an `Operator` as the first argument.
+Rule 1: `@reading` gives a command --dir, --nats, --context, --tailnet, --timeout and -o; `@changing` adds --reason,
+        --id and --strict. Both hand it an `Operator` as the first argument.
 Rule 2: data goes to stdout, everything else to stderr.
 """
 
@@ -28,13 +28,21 @@ class Operator:
     """Who types: where to, in which form, why."""
 
     def __init__(
-        self, place: Place, world: World, form: str, *, reason: str = "", command_id: str = ""
+        self,
+        place: Place,
+        world: World,
+        form: str,
+        *,
+        reason: str = "",
+        command_id: str = "",
+        strict: bool = False,
     ) -> None:
         self.place: Final = place
         self.world: Final = world
         self.form: Final = form
         self.reason: Final = reason
         self.command_id: Final = command_id
+        self.strict: Final = strict
 
     def talk(self, work: Callable[[Session], Awaitable[T]]) -> T:
         """Return what the work returns, done over one connection."""
@@ -42,6 +50,7 @@ class Operator:
 
         async def whole() -> T:
             async with session(self.place, self.world) as open_session:
+                open_session.strict = self.strict
                 return await work(open_session)
 
         return asyncio.run(whole())
@@ -142,6 +151,12 @@ _CHANGE: Final = (
         metavar="ID",
         help="The command's id: sent again, it is not done again.",
     ),
+    click.option(
+        "--strict",
+        is_flag=True,
+        envvar="NETMAP_STRICT",
+        help="Do nothing that would have a warning.  [also: NETMAP_STRICT=1]",
+    ),
 )
 
 
@@ -166,6 +181,7 @@ def _with(function: Callable[..., None], options: Sequence[Callable[..., Any]]) 
             given.pop("form"),
             reason=given.pop("reason", ""),
             command_id=given.pop("command_id", ""),
+            strict=given.pop("strict", False),
         )
         try:
             function(operator, **given)

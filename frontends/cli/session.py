@@ -25,6 +25,8 @@ class Session:
         self.bus: Final = bus
         self.place: Final = place
         self.world: Final = world
+        self.strict = False
+        """Whether commands that would have warnings are refused."""
 
     async def send(self, command: "Command", *, command_id: str, reason: str) -> "Accepted":
         """Send a command and return its answer.
@@ -44,6 +46,8 @@ class Session:
             requests.COMMAND_ID: command_id,
             requests.DEADLINE: str(self.world.now() + int(self.place.timeout * 1000)),
         }
+        if self.strict:
+            headers[requests.STRICT] = "1"
         if reason:
             headers[requests.REASON] = reason
         try:

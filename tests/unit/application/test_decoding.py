@@ -2,8 +2,16 @@
 
 import pytest
 
-from engine.application.decoding import command_id_of, deadline_of, decode, reason_of
-from engine.contracts.requests import COMMAND_ID, DEADLINE, MAX_BODY, MAX_COMMAND_ID, MAX_REASON, REASON
+from engine.application.decoding import command_id_of, deadline_of, decode, reason_of, strict_of
+from engine.contracts.requests import (
+    COMMAND_ID,
+    DEADLINE,
+    MAX_BODY,
+    MAX_COMMAND_ID,
+    MAX_REASON,
+    REASON,
+    STRICT,
+)
 from engine.domain.commands import AddConnection, CreateUser, RegisterPeer, SetDerpMap
 from engine.domain.errors import Invalid
 from engine.ports import Message
@@ -93,3 +101,17 @@ def test_a_reason_has_a_length() -> None:
 def test_a_deadline_is_milliseconds(text: str) -> None:
     with pytest.raises(Invalid):
         deadline_of(Message("s", b"", {DEADLINE: text}))
+
+
+@pytest.mark.parametrize(
+    ("text", "strict"), [("1", True), ("true", True), ("True", True), ("0", False), ("false", False)]
+)
+def test_strictness_is_a_truth_value(text: str, *, strict: bool) -> None:
+    assert strict_of(Message("s", b"", {STRICT: text})) is strict
+    assert strict_of(Message("s", b"")) is False
+
+
+def test_strictness_that_is_no_truth_value_is_refused() -> None:
+    with pytest.raises(Invalid) as caught:
+        strict_of(Message("s", b"", {STRICT: "yes please"}))
+    assert (caught.value.code, caught.value.field) == ("command.strict_malformed", STRICT)

@@ -14,7 +14,7 @@ from engine.application.service import Commands, metadata_of, serve
 from engine.contracts import subjects
 from engine.contracts.queries import HeadReply
 from engine.contracts.registration import LoginList, RegisterReply
-from engine.contracts.requests import COMMAND_ID, DEADLINE, REASON, Accepted, ErrorReply, Problem
+from engine.contracts.requests import COMMAND_ID, DEADLINE, REASON, STRICT, Accepted, ErrorReply, Problem
 from engine.domain.commands import COMMANDS
 from engine.domain.events import NodeRegistered
 from engine.domain.values import NodeId, TailnetName
@@ -306,3 +306,24 @@ def test_every_command_tells_its_schema(entity: str, verb: str) -> None:
     metadata = metadata_of(entity, verb)
     assert metadata["description"]
     assert "$ref" in msgspec.json.decode(metadata["schema"])
+
+
+async def test_who_asks_strictly_is_refused_what_would_have_warnings_and_nothing_is_appended() -> None:
+    async with site() as here:
+        special = {"domain": "tailnet.local"}
+        before = here.lab.engine.head().position
+        problem = await here.refused("settings.set-domain", special, {STRICT: "1"})
+        assert (problem.code, problem.status) == ("strict", 409)
+        assert "domain.special: " in problem.message
+        assert here.lab.engine.head().position == before
+        assert here.lab.engine.tailnet.settings.base_domain == "netmap.internal"
+        accepted = await here.command("settings.set-domain", special)
+        assert accepted.warnings
+
+
+async def test_who_asks_strictly_is_done_what_has_no_warnings() -> None:
+    async with site() as here:
+        reply = await here.ask(
+            subjects.command_as(T, "alice", "user", "create"), {"name": "ann"}, {STRICT: "true"}
+        )
+        assert msgspec.json.decode(reply.data, type=Accepted).ok

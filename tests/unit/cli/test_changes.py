@@ -251,3 +251,22 @@ def test_too_few_or_too_many_words_are_a_usage_error(line: str) -> None:
     stage = Stage()
     assert stage.run(*line.split()).exit_code == 2
     assert not stage.requests
+
+
+@pytest.mark.parametrize(
+    ("words", "environment", "sent"),
+    [
+        ((), {}, None),
+        (("--strict",), {}, "1"),
+        ((), {"NETMAP_STRICT": "1"}, "1"),
+        ((), {"NETMAP_STRICT": "0"}, None),
+    ],
+)
+def test_strictness_is_a_header(
+    words: tuple[str, ...], environment: dict[str, str], sent: str | None
+) -> None:
+    stage = Stage()
+    stage.run("user", "create", "alice", *words, **environment)
+    _, body, headers = stage.requests[-1]
+    assert headers.get("Netmap-Strict") == sent
+    assert "strict" not in body

@@ -4,8 +4,17 @@ from typing import get_args
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
-from engine.domain.commands import COMMANDS, REGISTRATION, ApproveLogin, DeleteNode, RejectLogin
+from engine.domain.commands import (
+    COMMANDS,
+    REGISTRATION,
+    AddConnection,
+    ApproveLogin,
+    CreateUser,
+    DeleteNode,
+    RejectLogin,
+)
 from engine.domain.decide import decide
 from engine.domain.errors import Refusal
 from engine.domain.events import EVENTS, CommandHandled, Event, LogStarted, NodeRenamed, PeerRemoved
@@ -114,3 +123,24 @@ def test_deleting_everything_leaves_only_what_must_be_remembered() -> None:
     empty = Tailnet()
     left = {name for name, value in vars(scene.tailnet).items() if value != vars(empty)[name]}
     assert left == {"users", "user_by_name", "next_user", "next_node", "handed_out"}
+
+
+def test_strictness_refuses_what_has_warnings_and_tells_all_of_them() -> None:
+    scene = Scene()
+    scene.user()
+    scene.node("laptop")
+    scene.peer("exit")
+    command = AddConnection(node=1, peer="exit", ipv4_masq_addr="8.8.8.8")
+    warned = decide(scene.tailnet, command, scene.given())
+    assert len(warned.warnings) > 1
+    with pytest.raises(Refusal) as caught:
+        decide(scene.tailnet, command, replace(scene.given(), strict=True))
+    assert (caught.value.code, caught.value.status) == ("strict", 409)
+    assert all(warning in caught.value.message for warning in warned.warnings)
+
+
+def test_strictness_lets_pass_what_has_no_warnings() -> None:
+    scene = Scene()
+    command = CreateUser(name="anna")
+    plain = decide(scene.tailnet, command, scene.given())
+    assert decide(scene.tailnet, command, replace(scene.given(), strict=True)).events == plain.events
