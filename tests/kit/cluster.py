@@ -65,6 +65,8 @@ class Cluster:
         if not balanced:
             self.ports["f1"] = self.port
         self.procs: dict[str, Proc] = {}
+        self.frontend_program: Sequence[str] = (NETMAP,)
+        """What frontends are started with: another program shows what a check finds (`tests.kit.unsafe`)."""
 
     @property
     def url(self) -> str:
@@ -103,6 +105,13 @@ class Cluster:
         for name in [*self.ports, "projection", "engine", "nats"]:
             if name in self.procs:
                 self.procs[name].terminate()
+
+    def restart_frontends(self, program: Sequence[str] = (NETMAP,)) -> None:
+        """Stop and start the frontends alone, as another program."""
+        self.frontend_program = program
+        for name in self.ports:
+            self.procs[name].terminate()
+        self.start(*self.ports)
 
     def restart(self) -> None:
         """Stop and start every process; the folder stays."""
@@ -152,7 +161,17 @@ class Cluster:
         if name in ("engine", "projection"):
             return self._proc(name, [NETMAP, "run", name, *self._common()])
         listen = f"{self.address}:{self.ports[name]}"
-        argv = [NETMAP, "run", "frontend", "--id", name, "--listen", listen, "--server-url", self.url]
+        argv = [
+            *self.frontend_program,
+            "run",
+            "frontend",
+            "--id",
+            name,
+            "--listen",
+            listen,
+            "--server-url",
+            self.url,
+        ]
         return self._proc(name, [*argv, *self._common()])
 
     def _common(self) -> list[str]:

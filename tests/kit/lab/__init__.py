@@ -10,8 +10,10 @@ localapi.py  requests to the socket of a tailscaled
 net.py       `Lab` and `Host`: the switch, the hosts, processes inside
 policy.py    people, policies, and who reaches what
 ready.py     what is missing to run the lab here
+relay.py     `Relay`: a WireGuard-only peer of the product and its far side
 ssh.py       ssh through Tailscale, and accounts on the far side
 stun.py      the STUN responder itself (script)
+talk.py      a conversation over one TCP connection (script and starter)
 web.py       `WebEcho`: answers the address of the caller (script and starter)
 wireguard.py `WireGuardGo`: the far side of a WireGuard-only peer
 """

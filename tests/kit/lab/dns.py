@@ -1,21 +1,29 @@
 """A name server that gives one address for every name and notes who asked. Script: `dns.py ADDRESS PORT ANSWER`.
 
 A questions are answered with ANSWER (IPv4), all others with no record (RFC 1035 §4). Each question is a line
-`asked <source> <name>` on stdout.
+`asked <source> <name>` on stdout. `ask` asks one question from a host: its script is `dns.py ask SERVER NAME`.
 """
 
+import json
 import re
 import socket
 import struct
 import sys
+from typing import NamedTuple
 
-from tests.kit.lab.net import Host
+from tests.kit.lab.net import ROOT, Host
 from tests.kit.procs import DeadlineError, wait_until
 
 HEADER = struct.Struct("!6H")
 RESPONSE = 0x8180  # QR, RD, RA
+RECURSION = 0x0100  # RD
 TYPE_A = 1
+COMPRESSED = 0xC0
 TTL = 1  # seconds: a test that changes the answer does not wait for caches
+NXDOMAIN = 3
+SERVICE = "100.100.100.100"
+"""Where every client answers names (tailscale net/tsaddr: TailscaleServiceIP)."""
+ASK_SECONDS = 8.0
 
 _ASKED = re.compile(r"^asked (\S+) (\S+)$", re.MULTILINE)
 
@@ -49,6 +57,23 @@ class NameServer:
             raise DeadlineError(f"{error}; asked: {self.asked()}") from None
 
 
+class Found(NamedTuple):
+    """What a server answered: its status (RFC 1035 §4.1.1, RCODE) and the IPv4 addresses."""
+
+    status: int
+    addresses: list[str]
+
+
+def ask(host: Host, server: str, name: str) -> Found:
+    """Ask a server from a host for the IPv4 addresses of a name, by UDP.
+
+    Raises:
+        LabError: no answer within ASK_SECONDS.
+    """
+    argv = ["env", "-C", str(ROOT), sys.executable, "-m", "tests.kit.lab.dns", "ask", server, name]
+    return Found(*json.loads(host.run(argv).stdout))
+
+
 def question(query: bytes) -> tuple[str, int, int]:
     """Name, type and end of the first question of a query."""
     labels: list[str] = []
@@ -57,6 +82,12 @@ def question(query: bytes) -> tuple[str, int, int]:
         labels.append(query[at + 1 : at + 1 + query[at]].decode("ascii", "replace"))
         at += 1 + query[at]
     return ".".join(labels).lower(), int.from_bytes(query[at + 1 : at + 3], "big"), at + 5
+
+
+def question_of(name: str) -> bytes:
+    """A query for the IPv4 address of a name."""
+    labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
+    return HEADER.pack(1, RECURSION, 1, 0, 0, 0) + labels + struct.pack("!BHH", 0, TYPE_A, 1)
 
 
 def answer(query: bytes, address: str) -> bytes:
@@ -68,13 +99,40 @@ def answer(query: bytes, address: str) -> bytes:
     return header + query[HEADER.size : end] + (record if found else b"")
 
 
+def found_in(response: bytes) -> Found:
+    """Read a response to a query of one question, whose records compress their names (RFC 1035 §4.1.4)."""
+    _, flags, _, count, _, _ = HEADER.unpack_from(response)
+    at = question(response)[2]
+    addresses = []
+    for _ in range(count):
+        while response[at] and response[at] < COMPRESSED:
+            at += 1 + response[at]
+        at += 2 if response[at] else 1
+        kind, _, _, size = struct.unpack_from("!HHIH", response, at)
+        at += 10
+        if kind == TYPE_A:
+            addresses.append(socket.inet_ntoa(response[at : at + size]))
+        at += size
+    return Found(flags & 0xF, addresses)
+
+
+def _asked(server: str, name: str) -> Found:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(ASK_SECONDS)
+        client.sendto(question_of(name), (server, 53))
+        return found_in(client.recv(4096))
+
+
 def _say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
 
 def main() -> None:
-    """Answer until killed."""
+    """Answer until killed, or ask once."""
+    if sys.argv[1] == "ask":
+        _say(json.dumps(_asked(*sys.argv[2:])))
+        return
     address, port, result = sys.argv[1:]
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as server:
