@@ -55,7 +55,8 @@ def add_connection(tailnet: Tailnet, command: AddConnection, given: Given) -> De
     Raises:
         NotFound: `node.not_found`, `peer.not_found`.
         Invalid: `connection.capver`, `connection.unjail`, `masq.*`, `allowedips.*`, `endpoint.loop`.
-        Conflict: `connection.exists`, `connection.overlap`, `connection.endpoint`, `masq.in_use`, `masq.taken`.
+        Conflict: `connection.exists`, `connection.disabled`, `connection.overlap`, `connection.endpoint`, `masq.in_use`,
+            `masq.taken`.
         Refusal: `masq.pool_exhausted`.
     """
     node, peer = node_of(tailnet, command.node), peer_of(tailnet, command.peer)
@@ -78,9 +79,10 @@ def add_connection(tailnet: Tailnet, command: AddConnection, given: Given) -> De
         _refuse_other(node, peer, existing, terms)
         return _decision(node, peer, terms, [*warnings, "connection.exists: nothing changed"])
     _refuse_old_client(node)
+    _refuse_disabled(peer)
     _refuse_clash(tailnet, node, peer, terms)
     event = ConnectionAdded(node=node.id, peer=peer.id, from_pool=is_pooled, **_fields(terms))
-    told = [*warnings, *doubts, *_doubts(node, given.now), *_cuts(tailnet, node, peer, terms)]
+    told = [*warnings, *doubts, *_doubts(tailnet, node, given.now), *_cuts(tailnet, node, peer, terms)]
     return _decision(node, peer, terms, told, event)
 
 
@@ -256,12 +258,29 @@ def _refuse_old_client(node: Node) -> None:
         )
 
 
-def _doubts(node: Node, now: Millis) -> list[str]:
+def _refuse_disabled(peer: Peer) -> None:
+    """Refuse to connect somebody to a peer that carries nothing; a selector does, as it is for later too."""
+    if peer.parked_key is not None:
+        raise Conflict(
+            "connection.disabled",
+            f"{named(peer)} is disabled: whoever is connected to it is cut off",
+            field="peer",
+            hint=f"netmap wg enable {peer.name}",
+        )
+
+
+def _doubts(tailnet: Tailnet, node: Node, now: Millis) -> list[str]:
     if node.is_expired(now):
         return [f"connection.node_expired: the key of node {named(node)} has expired: it must log in first"]
     if NEVER < node.expiry < now + _SOON:
         what = f"the key of node {named(node)} expires within a week"
         return [f"connection.key_expires: {what}; the peer's side must then be given the new one"]
+    former = len(tailnet.retired_by_node.get(node.id, ()))
+    if former:
+        what = (
+            f"node {named(node)} has changed its key {former} times; each time the peer's side must be told"
+        )
+        return [f"connection.rotates: {what}; netmap node set-expiry {node.name} --never makes it rarer"]
     return []
 
 

@@ -27,8 +27,11 @@ _PRIVATE: Final = (
     ipaddress.IPv6Network("fc00::/7"),
 )
 """RFC 1918, RFC 4193."""
-_METADATA: Final = ipaddress.IPv6Address("fd00:ec2::254")
-"""A cloud's metadata service (its IPv4 form is link-local, and refused as such)."""
+_METADATA: Final = frozenset(
+    ipaddress.ip_address(text) for text in ("fd00:ec2::254", "fd20:ce::254", "192.0.0.192", "168.63.129.16")
+)
+"""Clouds' metadata services, by their vendors' pages: Amazon's and Google's by IPv6, Oracle's, Azure's host agent (the common
+169.254.169.254 is link-local, Alibaba's 100.100.100.200 the tailnet's: both are refused as such)."""
 
 
 def parse_endpoints(texts: Sequence[str], allowed_ips: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
@@ -59,6 +62,10 @@ def parse_endpoints(texts: Sequence[str], allowed_ips: Sequence[str]) -> tuple[t
     if all(address.version == 6 for address in found.values()):  # noqa: PLR2004
         warnings.append(
             "endpoint.no_ipv4: without an IPv4 endpoint, nodes on IPv4-only networks cannot reach it"
+        )
+    if all(address.version == 4 for address in found.values()):  # noqa: PLR2004
+        warnings.append(
+            "endpoint.no_ipv6: without an IPv6 endpoint, nodes on IPv6-only networks may not reach it"
         )
     return tuple(found), warnings
 
@@ -135,7 +142,7 @@ def _refuse_loop(address: Address, text: str, allowed_ips: Sequence[str]) -> Non
 
 
 def _doubts(canonical: str, address: Address) -> Iterable[str]:
-    if address == _METADATA:
+    if address in _METADATA:
         yield f"endpoint.metadata: {canonical} is a cloud's metadata service"
     elif any(address in network for network in _PRIVATE):
         yield f"endpoint.private: {canonical} is private: only nodes at that site can reach it"

@@ -8,6 +8,7 @@ Rule 4: multicast is accepted with a warning: the user's document gives one as i
         word for word. No client can use it.
 """
 
+import ipaddress
 from collections.abc import Iterable
 from typing import Final
 
@@ -22,6 +23,10 @@ from engine.domain.state import Tailnet
 
 FIELDS: Final = {4: "ipv4MasqAddr", 6: "ipv6MasqAddr"}
 FLAGS: Final = {4: "--ipv4-masq-addr", 6: "--ipv6-masq-addr"}
+_PLAUSIBLE: Final = tuple(
+    ipaddress.ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+)
+"""RFC 1918, RFC 4193: what providers and sites number hosts from, beside public addresses and 100.64.0.0/10."""
 V6_MASQ_CAPVER: Final = 104
 """Clients translate an IPv6 masquerade address from here on (measured: at 102, 1.70.0, IPv4 works and IPv6 fails)."""
 
@@ -39,7 +44,7 @@ def parse_masquerade(
     """Return the masquerade addresses of the node at the peer, and warnings.
 
     Raises:
-        Invalid: `masq.none`, `masq.syntax`, `masq.family`, `masq.address`, `masq.gateway`.
+        Invalid: `masq.none`, `masq.syntax`, `masq.family`, `masq.address`, `masq.gateway`, `masq.pool_edge`.
         Conflict: `masq.in_use`, `masq.taken`.
     """
     warnings: list[str] = []
@@ -48,8 +53,10 @@ def parse_masquerade(
         if text:
             address = _parse(text, version)
             _refuse_taken(tailnet, node, peer, address)
+            _refuse_edge(tailnet, node, peer, address)
             found[version] = str(address)
             warnings.extend(_doubts(address))
+            warnings.extend(_outside_pool(peer, address))
     if not any(found.values()):
         raise Invalid(
             "masq.none",
@@ -125,6 +132,23 @@ def _refuse_taken(tailnet: Tailnet, node: Node, peer: Peer, address: Address) ->
         )
 
 
+def _refuse_edge(tailnet: Tailnet, node: Node, peer: Peer, address: Address) -> None:
+    """Refuse the network's address and the broadcast of the peer's IPv4 pool, unless the node has it already."""
+    if address.version != 4 or not peer.masq_v4:  # noqa: PLR2004
+        return
+    pool = ipaddress.ip_network(peer.masq_v4)
+    is_edge = address in (pool.network_address, pool.broadcast_address)
+    if is_edge and tailnet.masq_by_peer.get((peer.id, str(address))) != node.id:
+        what = "the network's own address" if address == pool.network_address else "the broadcast address"
+        raise Invalid("masq.pool_edge", f"{address} is {what} of the pool {pool}", field=FIELDS[4])
+
+
+def _outside_pool(peer: Peer, address: Address) -> Iterable[str]:
+    pool = peer.masq_v4 if address.version == 4 else peer.masq_v6  # noqa: PLR2004
+    if pool and address not in ipaddress.ip_network(pool):
+        yield f"masq.outside_pool: {address} is not from {pool}, the masquerade pool of {peer.id}({peer.name})"
+
+
 def is_the_peers_own(peer: Peer, address: str) -> bool:
     """Return whether the address is one that the peer itself has, by its allowed IPs or its resolvers."""
     return (
@@ -144,6 +168,8 @@ def _doubts(address: Address) -> Iterable[str]:
         yield f"masq.tailnet: {address} is inside the tailnet's ranges, though not handed out by it"
     elif address.is_global:
         yield f"masq.public: {address} is a public address: is it the one that the peer assigned?"
+    elif not any(address in network for network in _PLAUSIBLE):
+        yield f"masq.implausible: {address} is in a range that nobody numbers hosts from: is it the one that the peer assigned?"
 
 
 def _mismatches(node: Node, peer: Peer, found: dict[int, str]) -> Iterable[str]:

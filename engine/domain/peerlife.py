@@ -31,6 +31,7 @@ from engine.domain.keys import parse_wireguard_key
 from engine.domain.masquerade import is_the_peers_own
 from engine.domain.names import checked_name
 from engine.domain.pairs import connected_part, named, refuse_free, refuse_overlap
+from engine.domain.peerdoubts import peer_doubts
 from engine.domain.peers import (
     city_clash,
     described,
@@ -77,6 +78,7 @@ def update_peer(tailnet: Tailnet, command: UpdatePeer) -> Decision:
         warnings += [*doubts, *shared_endpoints(tailnet, endpoints, peer.id)]
     if after == peer:
         return Decision(result=described(peer.id, peer), warnings=tuple(warnings))
+    warnings += peer_doubts(tailnet, after, peer)
     for connection in _connections(tailnet, peer):
         _refuse_for(tailnet, connection, after)
     _refuse_parts(tailnet, after)

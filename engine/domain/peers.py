@@ -34,6 +34,7 @@ from engine.domain.keys import (
 )
 from engine.domain.names import checked_name
 from engine.domain.pairs import named
+from engine.domain.peerdoubts import peer_doubts
 from engine.domain.prefixes import parse_allowed_ips
 from engine.domain.refs import peer_of, user_of
 from engine.domain.state import DEFAULT_ROUTES, Tailnet
@@ -77,7 +78,7 @@ def register_peer(tailnet: Tailnet, command: RegisterPeer) -> Decision:
     warnings += [*doubts, *shared_endpoints(tailnet, endpoints), *more_doubts]
     if extra.location is not None:
         warnings += city_clash(tailnet, extra.location)
-    warnings += key_doubts(key)
+    warnings += [*peer_doubts(tailnet, event), *key_doubts(key)]
     return Decision(events=(event,), result=described(tailnet.next_peer, event), warnings=tuple(warnings))
 
 

@@ -33,16 +33,15 @@ def parse_allowed_ips(
     Raises:
         Invalid: `allowedips.none`, `allowedips.syntax`, `allowedips.range`, `allowedips.tailnet`.
     """
-    if not texts:
-        raise Invalid(
-            "allowedips.none",
-            "a WireGuard-only peer needs at least one allowed prefix",
-            field=FIELD,
-            hint="--allowed-ips 0.0.0.0/0,::/0 for an exit node",
-        )
     warnings: list[str] = []
     found: dict[str, None] = {}
+    own = _own(tailnet, besides)
     for text in texts:
+        if text.strip() in own:
+            warnings.append(
+                f"allowedips.own: {text.strip()} is the peer's own address, which is always there"
+            )
+            continue
         prefix, warning = _parse(text.strip())
         if warning:
             warnings.append(warning)
@@ -50,6 +49,13 @@ def parse_allowed_ips(
             warnings.append(f"allowedips.duplicate: {prefix} is given more than once")
         found[prefix] = None
         warnings.extend(_shared(tailnet, prefix, besides))
+    if not found:
+        raise Invalid(
+            "allowedips.none",
+            "a WireGuard-only peer needs at least one allowed prefix",
+            field=FIELD,
+            hint="--allowed-ips 0.0.0.0/0,::/0 for an exit node",
+        )
     defaults = DEFAULT_ROUTES & found.keys()
     if len(defaults) == 1:
         (missing,) = DEFAULT_ROUTES - defaults
@@ -57,6 +63,14 @@ def parse_allowed_ips(
             f"allowedips.one_default: without {missing}, clients will not offer it as an exit node"
         )
     return tuple(found), warnings
+
+
+def _own(tailnet: Tailnet, number: PeerId | None) -> frozenset[str]:
+    """Return how a peer's own addresses may be written."""
+    peer = None if number is None else tailnet.peers.get(number)
+    if peer is None:
+        return frozenset()
+    return frozenset((peer.ipv4, f"{peer.ipv4}/32", peer.ipv6, f"{peer.ipv6}/128"))
 
 
 def parse_part(texts: Sequence[str] | None, whole: Sequence[str]) -> tuple[tuple[str, ...] | None, list[str]]:

@@ -34,6 +34,7 @@ from engine.domain.events import (
     PoolsSet,
     WireGuardModeSet,
 )
+from engine.domain.peerdoubts import relay_doubts
 from engine.domain.state import Tailnet
 from engine.domain.whom import domains_of
 from engine.policy.faults import PolicyFault
@@ -172,6 +173,7 @@ def set_derp_map(tailnet: Tailnet, command: SetDerpMap) -> Decision:
         f"derp.gone: region {key} is gone: clients at home there have no relay until they measure again"
         for key in gone
     )
+    warnings += relay_doubts(tailnet, command.derp_map)
     same = canonical == bytes(tailnet.settings.derp_map)
     events = () if same else (DerpMapSet(derp_map=msgspec.Raw(canonical)),)
     return Decision(events=events, result={"regions": sorted(int(key) for key in regions)}, warnings=warnings)

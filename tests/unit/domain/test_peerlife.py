@@ -137,7 +137,7 @@ def test_a_peer_is_not_warned_of_itself(scene: Scene) -> None:
     said = scene.when(
         UpdatePeer(peer="exit", allowed_ips=("10.9.0.0/24", "10.8.0.0/24"), endpoints=peer.endpoints)
     )
-    assert said.warnings == ()
+    assert codes(said.warnings) == ["endpoint.no_ipv6"]
     scene.peer("other", allowed_ips=("10.7.0.0/24",))
     said = scene.when(
         UpdatePeer(
@@ -146,7 +146,7 @@ def test_a_peer_is_not_warned_of_itself(scene: Scene) -> None:
             endpoints=(*peer.endpoints, "192.0.2.1:1"),
         )
     )
-    assert codes(said.warnings) == ["allowedips.shared", "endpoint.shared"]
+    assert codes(said.warnings) == ["allowedips.shared", "endpoint.no_ipv6", "endpoint.shared"]
 
 
 def test_an_update_gives_no_connected_node_an_overlap(scene: Scene) -> None:

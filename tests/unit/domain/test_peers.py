@@ -64,7 +64,7 @@ def test_the_documented_command_works_word_for_word(scene: Scene) -> None:
         "allowedIps": ["0.0.0.0/0", "::/0"],
         "endpoints": ["1.2.3.4:51820"],
     }
-    assert decision.warnings == ()
+    assert codes(decision.warnings) == ["endpoint.no_ipv6"]
 
 
 def test_the_documented_endpoints_and_host_bits_are_kept_canonical(scene: Scene) -> None:
@@ -149,12 +149,15 @@ def test_a_taken_name_is_refused_with_a_free_one(scene: Scene) -> None:
 
 def test_a_key_that_looks_private_is_a_warning(scene: Scene) -> None:
     clamped = "f8" + octets("any")[2:62] + "40"
-    assert codes(scene.peer("exit", public_key=clamped).warnings) == ["key.clamped"]
+    assert codes(scene.peer("exit", public_key=clamped).warnings) == ["endpoint.no_ipv6", "key.clamped"]
 
 
 def test_an_endpoint_that_another_peer_has_is_a_warning(scene: Scene) -> None:
     scene.peer("a", endpoints=("1.2.3.4:51820",))
-    assert codes(scene.peer("b", endpoints=("1.2.3.4:51820",)).warnings) == ["endpoint.shared"]
+    assert codes(scene.peer("b", endpoints=("1.2.3.4:51820",)).warnings) == [
+        "endpoint.no_ipv6",
+        "endpoint.shared",
+    ]
 
 
 def test_one_city_code_in_two_countries_is_a_warning(scene: Scene) -> None:
@@ -172,8 +175,11 @@ def test_one_city_code_in_two_countries_is_a_warning(scene: Scene) -> None:
         }
 
     scene.peer("a", extra_config=place("Sweden", "STO"))
-    assert scene.peer("b", extra_config=place("Sweden", "STO")).warnings == ()
-    assert codes(scene.peer("c", extra_config=place("Norway", "STO")).warnings) == ["location.city"]
+    assert codes(scene.peer("b", extra_config=place("Sweden", "STO")).warnings) == ["endpoint.no_ipv6"]
+    assert codes(scene.peer("c", extra_config=place("Norway", "STO")).warnings) == [
+        "endpoint.no_ipv6",
+        "location.city",
+    ]
 
 
 def test_everything_that_was_given_is_in_the_event(scene: Scene) -> None:
