@@ -17,12 +17,14 @@ import structlog
 
 from engine.adapters.bus.jetstream import JetStreamQueue
 from engine.adapters.bus.nats import NatsBus, open_bus
+from engine.adapters.checkpoints import FileCheckpoints
 from engine.adapters.clock import SystemClock
 from engine.adapters.ids import RandomIds
 from engine.adapters.keyring import FileKeyRing
 from engine.adapters.store.opening import open_store
 from engine.application.announcer import Announcer
 from engine.application.answers import digest_of
+from engine.application.checkpoints import Checkpoints
 from engine.application.deadlines import Deadlines
 from engine.application.durable import DurableCommands
 from engine.application.engine import Engine
@@ -40,6 +42,8 @@ from engine.ports import EventStore, Fault, WrongFence
 _LOG: Final = structlog.get_logger()
 KEYS: Final = "keys"
 """The folder of the key ring in the directory of the settings."""
+CHECKPOINTS: Final = "checkpoints"
+"""The file of signed checkpoints in the directory of the settings: copy it elsewhere, and it witnesses."""
 
 
 async def run_engine(settings: Settings, stop: asyncio.Event) -> None:
@@ -52,7 +56,8 @@ async def run_engine(settings: Settings, stop: asyncio.Event) -> None:
     clock = SystemClock()
     ids = RandomIds(clock)
     async with _opened(settings) as (store, bus):
-        engine = Engine(store, clock, ids, FileKeyRing(Path(settings.directory) / KEYS))
+        keyring = FileKeyRing(Path(settings.directory) / KEYS)
+        engine = Engine(store, clock, ids, keyring)
         if not await _started(engine, stop):
             return
         gc.collect()
@@ -65,15 +70,18 @@ async def run_engine(settings: Settings, stop: asyncio.Event) -> None:
         await queue.open()
         announcer = Announcer(engine, bus, tailnet)
         deadlines = Deadlines(engine, clock)
+        kept = FileCheckpoints(Path(settings.directory) / CHECKPOINTS)
+        checkpoints = Checkpoints(engine, keyring, bus, tailnet, kept)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(engine.run(stop))
                 group.create_task(announcer.run(stop))
                 group.create_task(deadlines.run(stop))
+                group.create_task(checkpoints.run(stop))
                 group.create_task(Quiet(engine, clock, settings.ephemeral_seconds).run(bus, tailnet, stop))
                 group.create_task(DurableCommands(queue, commands, tailnet).run(stop))
                 await _set_derp_map(engine, settings.derp_map)
-                await serve(bus, tailnet, commands, registration)
+                await serve(bus, tailnet, commands, registration, checkpoints)
                 group.create_task(_release_at(stop, logins))
                 _LOG.info("engine.ready", position=engine.head().position, epoch=engine.head().epoch)
         except* WrongFence:

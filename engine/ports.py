@@ -283,11 +283,27 @@ class IdSource(Protocol):
         ...
 
 
+class CheckpointFile(Protocol):
+    """Where checkpoints are kept, apart from the log that they speak of."""
+
+    def add(self, note: str) -> None:
+        """Keep a signed note, durably, after those that are there.
+
+        Raises:
+            Fault: it cannot be written.
+        """
+        ...
+
+
 class KeyRing(Protocol):
     """Secrets that live in files of mode 0600, never in events."""
 
     def noise_private(self) -> bytes:
         """Return the 32 octets of the control protocol's machine key."""
+        ...
+
+    def checkpoint_private(self) -> bytes:
+        """Return the 32 octets of the Ed25519 key that signs checkpoints of the log."""
         ...
 
     def derive(self, purpose: str, subject: str) -> str:

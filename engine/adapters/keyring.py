@@ -1,4 +1,4 @@
-"""Secrets in files: the control protocol's private key, and a pepper for what is derived.
+"""Secrets in files: the keys of the control protocol and of checkpoints, and a pepper for what is derived.
 
 Rule 1: a file holds 32 octets as 64 hex digits and a line end; its mode is 0600, else it is refused.
 Rule 2: a missing file is made: written aside, synced, then linked to its name, so that it is whole or not there, and of
@@ -17,6 +17,7 @@ from engine.ports import Fault
 
 NOISE: Final = "noise.key"
 PEPPER: Final = "pepper.key"
+CHECKPOINT: Final = "checkpoint.key"
 OCTETS: Final = 32
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
@@ -31,7 +32,7 @@ class FileKeyRing:
     """
 
     def __init__(self, directory: Path | str) -> None:
-        folder = Path(directory)
+        self._folder = folder = Path(directory)
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._noise = _load(folder / NOISE)
@@ -45,6 +46,17 @@ class FileKeyRing:
     def noise_private(self) -> bytes:
         """Return the 32 octets of the control protocol's machine key."""
         return self._noise
+
+    def checkpoint_private(self) -> bytes:
+        """Return the 32 octets of the Ed25519 key that signs checkpoints of the log; made when first asked for.
+
+        Raises:
+            Fault: as for the others.
+        """
+        try:
+            return _load(self._folder / CHECKPOINT)
+        except OSError as error:
+            raise Fault(f"the keys in {self._folder} cannot be read: {error.strerror}") from None
 
     def derive(self, purpose: str, subject: str) -> str:
         """Return 32 hex digits that only this ring can know, the same for the same arguments."""

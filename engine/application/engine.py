@@ -19,6 +19,7 @@ from typing import Final
 import structlog
 
 from engine.application.ledger import Ledger, Order, accepted_before, accepted_now
+from engine.contracts.checkpoint import Checkpoint
 from engine.contracts.queries import HeadReply
 from engine.contracts.requests import Accepted
 from engine.domain.decide import decide
@@ -122,6 +123,17 @@ class Engine:
     def head(self) -> HeadReply:
         """Return where the committed log is."""
         return HeadReply(epoch=self._ledger.epoch, position=self._ledger.position)
+
+    def checkpoint(self, origin: str) -> Checkpoint:
+        """Return what the committed log is, under the name of the log."""
+        ledger = self._ledger
+        return Checkpoint(
+            origin=origin,
+            size=ledger.tree.size,
+            root=ledger.tree.root(),
+            position=ledger.position,
+            digest=ledger.digest,
+        )
 
     def watch(self, watcher: Watcher) -> None:
         """Let the watcher see the records of each commit, before the commands are answered."""

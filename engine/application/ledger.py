@@ -10,6 +10,7 @@ from typing import Final, Self, cast
 
 import msgspec
 
+from engine.contracts.merkle import Frontier
 from engine.contracts.requests import Accepted
 from engine.domain.authkeys import secret_text
 from engine.domain.commands import Command, CreateAuthKey
@@ -55,6 +56,10 @@ class Ledger:
         """The last recorded time, committed or not."""
         self.receipts: dict[str, Position] = {}
         """Committed receipts by command id."""
+        self.digest = ""
+        """The last committed record's digest, in hex."""
+        self.tree: Final = Frontier()
+        """The Merkle tree over all committed records."""
         self._versions: dict[str, int] = {}
 
     @classmethod
@@ -117,12 +122,13 @@ class Ledger:
     def committed(self, records: Sequence[Recorded]) -> None:
         """Note that the records are in the log."""
         for record in records:
+            self.tree.add(bytes.fromhex(record.digest))
             if isinstance(record.event, CommandHandled):
                 self.receipts[record.envelope.command_id] = record.position
             elif isinstance(record.event, LogStarted):
                 self.epoch = record.event.epoch
         if records:
-            self.position = records[-1].position
+            self.position, self.digest = records[-1].position, records[-1].digest
 
 
 class _Stored(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from engine.application.answers import digest_of, json_answer
+from engine.application.checkpoints import Checkpoints
 from engine.application.decoding import command_id_of, deadline_of, decode, reason_of, strict_of
 from engine.application.engine import Engine
 from engine.application.ledger import Order
@@ -96,8 +97,10 @@ class Commands:
         )
 
 
-async def serve(bus: Bus, tailnet: TailnetName, commands: Commands, registration: Registration) -> None:
-    """Answer commands, and frontends' registrations, until the bus closes.
+async def serve(
+    bus: Bus, tailnet: TailnetName, commands: Commands, registration: Registration, checkpoints: Checkpoints
+) -> None:
+    """Answer commands, frontends' registrations, and who asks what only the engine knows, until the bus closes.
 
     Raises:
         Fault: the bus is not connected.
@@ -115,14 +118,19 @@ async def serve(bus: Bus, tailnet: TailnetName, commands: Commands, registration
         Endpoint(name=verb, subject=subjects.registration(tailnet, "*", verb), respond=respond)
         for verb, respond in verbs.items()
     ]
-    asked.append(
+    known = {
+        ("login", "list"): (registration.list, "Machines that wait for somebody's word."),
+        ("log", "checkpoint"): (checkpoints.respond, "What the log is now, signed."),
+    }
+    asked += [
         Endpoint(
-            name="login-list",
-            subject=subjects.query(tailnet, "login", "list"),
-            respond=registration.list,
-            metadata={"description": "Machines that wait for somebody's word."},
+            name="-".join(name),
+            subject=subjects.query(tailnet, *name),
+            respond=respond,
+            metadata={"description": what},
         )
-    )
+        for name, (respond, what) in known.items()
+    ]
     await bus.serve(subjects.REGISTRATION_SERVICE, VERSION, f"Registrations in tailnet {tailnet}", asked)
 
 

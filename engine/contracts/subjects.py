@@ -81,6 +81,11 @@ def log_head(tailnet: TailnetName) -> str:
     return f"{ROOT}.{tailnet}.log.head"
 
 
+def log_checkpoint(tailnet: TailnetName) -> str:
+    """Return where the engine says, signed, what the log is: for witnesses to keep."""
+    return f"{ROOT}.{tailnet}.log.checkpoint"
+
+
 def map_delta(tailnet: TailnetName) -> str:
     """Return the one stream of netmap changes of a tailnet."""
     return f"{ROOT}.{tailnet}.map.delta"

@@ -24,6 +24,10 @@ WAKE_SECONDS: Final = 2.0
 PAGE: Final = 500
 
 events = noun("Events: what happened, who did it, and why.", {"watch": "tail", "follow": "tail"})
+events.lazy |= {
+    name: f"frontends.cli.proof:{name.replace('-', '_')}"
+    for name in ("verify", "prove", "check-proof", "checkpoint", "key")
+}
 _types = click.option(
     "--type",
     "types",

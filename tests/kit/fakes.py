@@ -59,5 +59,8 @@ class MemoryKeyRing:
     def noise_private(self) -> bytes:
         return self._secret
 
+    def checkpoint_private(self) -> bytes:
+        return self._secret
+
     def derive(self, purpose: str, subject: str) -> str:
         return derive(self._secret, purpose, subject)

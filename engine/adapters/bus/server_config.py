@@ -53,7 +53,7 @@ def rights_of(role: str, tailnet: TailnetName) -> Rights:
         case "engine":
             return Rights(
                 publish=(
-                    f"{own}.log.head",
+                    f"{own}.log.*",
                     f"{own}.res.*",
                     f"{own}.dlq.>",
                     f"{own}.ev.>",
@@ -66,6 +66,7 @@ def rights_of(role: str, tailnet: TailnetName) -> Rights:
                     f"{own}.as.*.cmd.>",
                     f"{own}.reg.>",
                     f"{own}.q.login.list",
+                    f"{own}.q.log.checkpoint",
                     f"{own}.soft.>",
                     "$SRV.>",
                 ),
@@ -83,7 +84,7 @@ def rights_of(role: str, tailnet: TailnetName) -> Rights:
         case _:
             return Rights(
                 publish=(f"{own}.cmd.>", f"{own}.cmdq.>", f"{own}.q.>", "$SRV.>"),
-                subscribe=(f"{own}.map.>", f"{own}.ev.>", f"{own}.res.*", f"{own}.log.head"),
+                subscribe=(f"{own}.map.>", f"{own}.ev.>", f"{own}.res.*", f"{own}.log.*"),
             )
 
 
@@ -132,7 +133,7 @@ def _services(tailnet: TailnetName) -> Sequence[tuple[str, str]]:
 
 
 def _streams(tailnet: TailnetName) -> Sequence[str]:
-    return tuple(f"{subjects.ROOT}.{tailnet}.{name}" for name in ("map.>", "ev.>", "res.*", "log.head"))
+    return tuple(f"{subjects.ROOT}.{tailnet}.{name}" for name in ("map.>", "ev.>", "res.*", "log.*"))
 
 
 def _exports(tailnet: TailnetName) -> list[str]:

@@ -17,6 +17,8 @@ from typing import Final
 import msgspec
 from eventsourcing.persistence import Notification
 
+from engine.contracts.checkpoint import Checkpoint
+from engine.contracts.merkle import Frontier
 from engine.domain.values import Position
 from engine.ports import Head
 
@@ -67,6 +69,72 @@ def digest(prev: str, stream_id: str, version: int, topic: str, state: bytes) ->
     ).hexdigest()
 
 
+def link_of(row: Notification) -> tuple[str, str]:
+    """Return the digest that a row follows, and its own.
+
+    Raises:
+        ValueError: it is no record.
+    """
+    prev = _link(row.state).prev
+    try:
+        return prev, digest(prev, str(row.originator_id), row.originator_version, row.topic, row.state)
+    except struct.error:
+        raise ValueError("a version beyond 64 bits") from None
+
+
+class Walk:
+    """A log on its way past: rows in order, the tree over them, and the first join that does not hold.
+
+    Args:
+        known: what the log was, kept elsewhere: a head, or checkpoints in any order.
+    """
+
+    def __init__(self, known: Iterable[Head | Checkpoint] = ()) -> None:
+        self.position = Position(0)
+        self.digest = ""
+        self.tree: Final = Frontier()
+        self.held = Position(0)
+        """The last position at which the log was what was known of it."""
+        self._known: dict[Position, list[Head | Checkpoint]] = {}
+        for head in known:
+            self._known.setdefault(head.position, []).append(head)
+        self._known.pop(Position(0), None)
+
+    def take(self, row: Notification) -> Break | None:
+        """Look at the next row; after a break there is no more to be learnt."""
+        at = Position(row.id)
+        try:
+            link, found = link_of(row)
+        except ValueError:
+            return Break(self.position, at, "not a record")
+        if at <= self.position:
+            return Break(self.position, at, "out of order")
+        if link != self.digest:
+            return Break(self.position, at, "does not follow the record before it")
+        self.tree.add(bytes.fromhex(found))
+        after, self.position, self.digest = self.position, at, found
+        return self._compared(after, at) if at in self._known else None
+
+    def _compared(self, after: Position, at: Position) -> Break | None:
+        for known in self._known.pop(at):
+            if known.digest != self.digest:
+                return Break(after, at, "not the record that was known here")
+            if isinstance(known, Checkpoint) and (known.size, known.root) != (
+                self.tree.size,
+                self.tree.root(),
+            ):
+                return Break(self.held, at, "not the records that were known up to here")
+        self.held = at
+        return None
+
+    def end(self) -> Break | None:
+        """Return what is missing of what was known, after the last row."""
+        if not self._known:
+            return None
+        gone = min(self._known)
+        return Break(min(self.position, gone), gone, "the record that was known here is gone")
+
+
 def verify(rows: Iterable[Notification], known: Head | None = None) -> Break | None:
     """Return where a whole log, as stored, first breaks; None when it holds.
 
@@ -74,24 +142,9 @@ def verify(rows: Iterable[Notification], known: Head | None = None) -> Break | N
         rows: all rows of the log in the order of their positions.
         known: a head of this log that was kept elsewhere; its record must be there with its digest.
     """
-    after, prev = Position(0), ""
-    met = known is None or known.position == 0
+    walk = Walk(() if known is None else (known,))
     for row in rows:
-        at = Position(row.id)
-        try:
-            link = _link(row.state).prev
-            found = digest(link, str(row.originator_id), row.originator_version, row.topic, row.state)
-        except (ValueError, struct.error):
-            return Break(after, at, "not a record")
-        if at <= after:
-            return Break(after, at, "out of order")
-        if link != prev:
-            return Break(after, at, "does not follow the record before it")
-        if known is not None and at == known.position:
-            met = True
-            if found != known.digest:
-                return Break(after, at, "not the record that was known here")
-        after, prev = at, found
-    if known is not None and not met:
-        return Break(after, known.position, "the record that was known here is gone")
-    return None
+        found = walk.take(row)
+        if found is not None:
+            return found
+    return walk.end()

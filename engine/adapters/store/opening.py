@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 from weakref import WeakValueDictionary
 
+from engine.adapters.store.audit import Rows
 from engine.adapters.store.codec import Codec
 from engine.adapters.store.log import Log, Recording
 from engine.adapters.store.memory import MemoryEventReader, MemoryEventStore, MemoryLog
@@ -43,6 +44,15 @@ def open_reader(url: str, *, tailnet: str) -> EventReader:
     if url.startswith("memory:"):
         return MemoryEventReader(_memory(url, tailnet), codec)
     return RecordedReader(Log(_recording(url, read_only=True), codec))
+
+
+def open_rows(url: str) -> Rows:
+    """Return the rows of a log as they are stored; it never creates one.
+
+    Raises:
+        Fault: not a URL of a store that other processes can read.
+    """
+    return Rows(_recording(url, read_only=True))
 
 
 def _memory(url: str, tailnet: str) -> MemoryLog:

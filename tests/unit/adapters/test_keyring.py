@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.adapters.keyring import NOISE, PEPPER, FileKeyRing
+from engine.adapters.keyring import CHECKPOINT, NOISE, PEPPER, FileKeyRing
 from engine.ports import Fault, KeyRing
 from tests.kit.fakes import MemoryKeyRing
 
@@ -84,3 +84,13 @@ class TestFileKeyRing(KeyRingContract):
         (tmp_path / "file").touch()
         with pytest.raises(Fault, match="cannot be read"):
             FileKeyRing(tmp_path / "file" / "keys")
+
+
+def test_the_key_of_checkpoints_is_made_by_who_signs_only(tmp_path: Path) -> None:
+    ring = FileKeyRing(tmp_path)
+    assert not (tmp_path / CHECKPOINT).exists()
+    key = ring.checkpoint_private()
+    assert len(key) == 32
+    assert FileKeyRing(tmp_path).checkpoint_private() == key
+    assert key not in (ring.noise_private(), bytes(32))
+    assert (tmp_path / CHECKPOINT).stat().st_mode & 0o777 == 0o600

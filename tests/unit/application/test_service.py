@@ -8,6 +8,8 @@ import msgspec
 import pytest
 
 from engine.adapters.bus.memory import Hub, MemoryBus
+from engine.adapters.checkpoints import MemoryCheckpoints
+from engine.application.checkpoints import Checkpoints
 from engine.application.logins import MOST, Logins
 from engine.application.registration import Registration
 from engine.application.service import Commands, metadata_of, serve
@@ -19,6 +21,7 @@ from engine.domain.commands import COMMANDS
 from engine.domain.events import NodeRegistered
 from engine.domain.values import NodeId, TailnetName
 from engine.ports import Fault, Message
+from tests.kit.fakes import MemoryKeyRing
 from tests.unit.application.world import Lab, running
 
 T = TailnetName("t")
@@ -56,7 +59,8 @@ async def site(*, open_commands: bool = False) -> AsyncIterator[Site]:
         served, asking = MemoryBus(hub), MemoryBus(hub)
         registration = Registration(lab.engine, Logins(lab.clock, lab.ids), lab.ids)
         commands = Commands(lab.engine, registration, lab.ids, open_commands=open_commands)
-        await serve(served, T, commands, registration)
+        checkpoints = Checkpoints(lab.engine, MemoryKeyRing(), served, T, MemoryCheckpoints())
+        await serve(served, T, commands, registration, checkpoints)
         yield Site(lab, asking)
         await served.close()
         await asking.close()
