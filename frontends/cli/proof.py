@@ -68,7 +68,7 @@ def verify(
     broken = verdict.broken
     if broken is not None:
         if operator.form != "table":
-            where = {"after": broken.after, "at": broken.at, "why": broken.why}
+            where = {"after": broken.after, "position": broken.at, "why": broken.why}
             output.emit(operator.form, {"holds": False, **facts, "broken": where})
         message = f"the log is not what it was: at position {broken.at}, {broken.why}; it is right up to {broken.after}"
         hint = "Stop the engine, keep a copy of the store, and compare it with a backup."
