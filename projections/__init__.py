@@ -10,6 +10,7 @@
 - `past.py`: earlier states, by reading the log again
 - `events.py`: pages of events, and receipts of commands, from the log
 - `policies.py`: a policy's text and versions, its faults and tests, and what another text would change
+- `reasons.py`: why a node sees a peer or not, and what is wrong with WireGuard-only peers
 - `queries.py`: the service `netmap-queries`
 - `runner.py`: the role: tail, fold, tell, answer
 - `__main__.py`: one process of the role

@@ -11,6 +11,7 @@ from typing import ClassVar, Final
 from engine.domain.events import NodeDeleted
 from engine.domain.values import Position
 from engine.ports import Clock, EventReader, Fault, Recorded
+from projections.history.causes import Causes
 from projections.inventory.receipts import Receipts
 from projections.inventory.versions import Versions
 from projections.netmap.deltas import Step
@@ -36,6 +37,7 @@ class Live:
         self.state: Final = NetmapState()
         self.receipts: Final = Receipts()
         self.policies: Final = Versions()
+        self.causes: Final = Causes()
         self.soft: Final = SoftCache(clock.monotonic)
         self.wake: Final = asyncio.Event()
         """Set by whoever thinks that the log has grown."""
@@ -45,6 +47,7 @@ class Live:
         """Fold the records; return what each of them changed."""
         steps = []
         for record in records:
+            self.causes.take(record, self.state.tailnet)
             changes = fold(self.state, record)
             steps.append(Step(self.state.epoch, self.state.position, changes))
             self.receipts.add(record)

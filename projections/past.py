@@ -7,11 +7,12 @@ Rule 3: a moment at or after the present is the present: what has been read is a
 
 import asyncio
 from collections import OrderedDict
-from typing import Final
+from typing import Final, NamedTuple
 
 from engine.contracts.queries import BEHIND_SECONDS
 from engine.domain.values import Epoch
 from engine.ports import Fault
+from projections.history.causes import Causes
 from projections.history.moment import AtPosition, Moment
 from projections.history.replay import Replay
 from projections.live import Live
@@ -24,29 +25,44 @@ REPLAY_SECONDS: Final = 30.0
 """How long a replay may take: a log of 1 M records takes about half of it."""
 
 
+class Then(NamedTuple):
+    """A moment: the state, and which records made it so; only for reading."""
+
+    state: NetmapState
+    causes: Causes
+
+
 class Past:
     """The states of one log at earlier moments."""
 
     def __init__(self, live: Live) -> None:
         self._live = live
-        self._kept: OrderedDict[tuple[Epoch, Moment], NetmapState] = OrderedDict()
+        self._kept: OrderedDict[tuple[Epoch, Moment], Then] = OrderedDict()
         self._turn = asyncio.Lock()
 
     async def at(self, moment: Moment | None) -> NetmapState:
         """Return the state at the moment; only for reading.
 
         Raises:
+            Behind, Fault: as `then`.
+        """
+        return (await self.then(moment)).state
+
+    async def then(self, moment: Moment | None) -> Then:
+        """Return the moment.
+
+        Raises:
             Behind: the log has not come to that position.
             Fault: the log cannot be read, or the replay takes too long.
         """
-        now = self._live.state
+        now = Then(self._live.state, self._live.causes)
         if moment is None:
             return now
         if isinstance(moment, AtPosition):
             await self._live.reached(moment.position, BEHIND_SECONDS)
-            if moment.position == now.position:
+            if moment.position == now.state.position:
                 return now
-        elif moment.at >= now.at:
+        elif moment.at >= now.state.at:
             return now
         try:
             async with asyncio.timeout(REPLAY_SECONDS), self._turn:
@@ -54,7 +70,7 @@ class Past:
         except TimeoutError:
             raise Fault(f"a replay took more than {REPLAY_SECONDS:.0f} s") from None
 
-    async def _replayed(self, moment: Moment) -> NetmapState:
+    async def _replayed(self, moment: Moment) -> Then:
         key = (self._live.state.epoch, moment)
         held = self._kept.get(key)
         if held is not None:
@@ -66,7 +82,7 @@ class Past:
             if not records or replay.take(records):
                 break
             await asyncio.sleep(0)  # a reader in memory never waits: let the present go on
-        self._kept[key] = replay.state
+        self._kept[key] = Then(replay.state, replay.causes)
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
-        return replay.state
+        return self._kept[key]

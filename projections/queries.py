@@ -27,6 +27,7 @@ from projections.netmap.view import view
 from projections.pages import MAX_ROWS, SIDE_OCTETS, page
 from projections.past import Past
 from projections.policies import Policies
+from projections.reasons import Reasons
 from projections.snapshots import Snapshots
 
 VERSION: Final = "0.1.0"
@@ -48,6 +49,7 @@ class Queries:
         self._snapshots = Snapshots(lambda: live.state, live.clock.monotonic)
         self._events = Events(live)
         policies = Policies(live, self._state)
+        reasons = Reasons(live, self._past)
         self._handlers: dict[tuple[str, str], Handler] = {
             ("head", "get"): self._head,
             ("snapshot", "get"): self._snapshot,
@@ -67,6 +69,8 @@ class Queries:
             ("policy", "check"): policies.check,
             ("policy", "test"): policies.test,
             ("policy", "preview"): policies.preview,
+            ("wg", "why"): reasons.why,
+            ("wg", "doctor"): reasons.doctor,
         }
 
     def endpoints(self, tailnet: TailnetName) -> list[Endpoint]:

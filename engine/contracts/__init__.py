@@ -5,6 +5,7 @@
 - `registration.py`: what frontends ask the engine for their clients
 - `netmap.py`: netmap objects, deltas, bookmarks, snapshots; the chain rule
 - `chunks.py`: a snapshot as chunks that fit into messages, and back
+- `told.py`: what a client is told of a WireGuard-only peer, by its capability version
 - `soft.py`: soft state: endpoints, home DERP, online; last writer wins
 - `queries.py`: what may be asked of projections
 """

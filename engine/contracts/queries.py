@@ -28,6 +28,8 @@ QUERIES: Final[tuple[tuple[str, str], ...]] = (
     ("policy", "check"),
     ("policy", "test"),
     ("policy", "preview"),
+    ("wg", "why"),
+    ("wg", "doctor"),
 )
 BEHIND_SECONDS: Final = 2.0
 """How long a replica waits for `minPosition` before it says that it is behind."""

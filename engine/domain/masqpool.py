@@ -70,6 +70,11 @@ def hand_out(tailnet: Tailnet, peer: Peer) -> tuple[str, str]:
     return _next(tailnet, peer, 4, peer.masq_v4), _next(tailnet, peer, 6, peer.masq_v6)
 
 
+def capacity_of(prefix: str) -> int:
+    """Return how many addresses a masquerade pool can give; `prefix` is canonical."""
+    return _pool(prefix).capacity
+
+
 class _Held:
     """The addresses of one IP version that are not free at a peer, as numbers."""
 

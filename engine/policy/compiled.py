@@ -265,17 +265,39 @@ class Policy:
         targets = () if step.entry.grant else tuple(d.target for d in step.destinations)
         return Reach(entry=step.entry.id, targets=targets, own=self.sets.own(identity.user, step.postures))
 
-    def _permit(self, identity: Identity, near: frozenset[str], wide: frozenset[str]) -> Permit:
-        rules = {id(rule): rule for key in wide for rule in self._as_source.get(key, ())}
-        mine = [r for r in rules.values() if _is_source(identity, r, near, wide) and not r.via]
-        named = [(selector, rule) for rule in mine for selector in rule.destinations]
-        relevant = [(s, r) for s, r in named if s.kind in {Kind.RANGE, Kind.TAG, Kind.INTERNET}]
-        return Permit(
-            ranges=tuple(sorted({s.value for s, _ in relevant if s.kind is Kind.RANGE})),
-            tags=tuple(sorted({s.value for s, _ in relevant if s.kind is Kind.TAG})),
-            internet=any(s.kind is Kind.INTERNET for s, _ in relevant),
-            has_ports=any(rule.has_ports for _, rule in relevant),
+    def allowing(self, identity: Identity) -> tuple[Rule, ...]:
+        """Return the rules of which such devices are sources, in order; those that steer (`via`) allow nothing new."""
+        near, wide = frozenset(self._near(identity)), self.keys(identity)
+        mine = {id(rule) for rule in self._allowing(identity, near, wide)}
+        return tuple(rule for rule in self.rules if id(rule) in mine)
+
+    def reaching(self, source: Identity, target: Identity) -> tuple[Rule, ...]:
+        """Return the rules by which the one may reach the other, in order; not those that only steer."""
+        keys, is_own = self.keys(target), source.user is not None and source.user == target.user
+        return tuple(
+            rule
+            for rule in self.allowing(source)
+            if (rule.has_self and is_own) or any(key_of(selector) in keys for selector in rule.destinations)
         )
+
+    def _allowing(self, identity: Identity, near: frozenset[str], wide: frozenset[str]) -> list[Rule]:
+        rules = {id(rule): rule for key in wide for rule in self._as_source.get(key, ())}
+        return [r for r in rules.values() if _is_source(identity, r, near, wide) and not r.via]
+
+    def _permit(self, identity: Identity, near: frozenset[str], wide: frozenset[str]) -> Permit:
+        return permit_of(self._allowing(identity, near, wide))
+
+
+def permit_of(rules: Iterable[Rule]) -> Permit:
+    """Return where these rules let their sources send, as far as WireGuard-only peers are concerned."""
+    named = [(selector, rule) for rule in rules for selector in rule.destinations]
+    relevant = [(s, r) for s, r in named if s.kind in {Kind.RANGE, Kind.TAG, Kind.INTERNET}]
+    return Permit(
+        ranges=tuple(sorted({s.value for s, _ in relevant if s.kind is Kind.RANGE})),
+        tags=tuple(sorted({s.value for s, _ in relevant if s.kind is Kind.TAG})),
+        internet=any(s.kind is Kind.INTERNET for s, _ in relevant),
+        has_ports=any(rule.has_ports for _, rule in relevant),
+    )
 
 
 def _fulfils(identity: Identity, postures: tuple[str, ...]) -> bool:

@@ -127,6 +127,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[Step, ...]
     has_ports: bool
     line: int
+    place: str = ""
+    """Where it stands in the text: `acls[0]`, `grants[3]`; empty: the rule of a tailnet without a policy."""
 
     @property
     def said(self) -> object:
@@ -153,8 +155,16 @@ class Compiler:
         document = self._document
         if document.acls is None and document.grants is None:
             return (self._acl(_DEFAULT),)
-        grants = (self._grant(g) for g in document.grants or () if g.sources and g.destinations)
-        acls = (self._acl(a) for a in document.acls or () if a.sources and a.destinations)
+        grants = (
+            _placed(self._grant(g), f"grants[{n}]")
+            for n, g in enumerate(document.grants or ())
+            if g.sources and g.destinations
+        )
+        acls = (
+            _placed(self._acl(a), f"acls[{n}]")
+            for n, a in enumerate(document.acls or ())
+            if a.sources and a.destinations
+        )
         return (*grants, *acls)
 
     def _acl(self, acl: Acl) -> Rule:
@@ -282,6 +292,10 @@ def _text(selector: Selector) -> str:
             return selector.value
         case _:
             return ""
+
+
+def _placed(rule: Rule, place: str) -> Rule:
+    return msgspec.structs.replace(rule, place=place)
 
 
 def _rule(

@@ -30,6 +30,7 @@ main = Nouns(
         "node": f"{_HERE}.node:node",
         "connection": f"{_HERE}.connection:connection",
         "wg": f"{_HERE}.wg:wg",
+        "why": f"{_HERE}.why:why",
         "netmap": f"{_HERE}.netmap:netmap",
         "events": f"{_HERE}.events:events",
         "derp": f"{_HERE}.derp:derp",

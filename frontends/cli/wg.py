@@ -27,6 +27,7 @@ wg = Nouns(
         "export": "frontends.cli.wgexport:export",
         "import": "frontends.cli.wgimport:import_",
         "import-relays": "frontends.cli.wgrelays:import_relays",
+        "doctor": "frontends.cli.why:doctor",
     },
     aliases={"ls": "list", "rm": "remove", "delete": "remove", "show": "get"},
 )

@@ -7,19 +7,19 @@ Rule 2: soft state is told to peers only: a self node that changed with every en
 Rule 3: below a capability version that can jail or translate, a WireGuard-only peer is withheld or cut down.
 """
 
-import ipaddress
 from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
 
-from engine.contracts.netmap import NOWHERE, ConnectionExtra, NodeObject, WireGuardPeerObject
+from engine.contracts.netmap import ConnectionExtra, NodeObject, WireGuardPeerObject
 from engine.contracts.soft import SoftFact
+from engine.contracts.told import told_of
 from engine.domain.values import Millis, UserId
 from engine.policy.attributes import DISABLE_IPV4
 from frontends.control.profiles import TAGGED, WIREGUARD
 from frontends.control.rules import set_capability
-from frontends.wire import capver, timetext
+from frontends.wire import timetext
 from frontends.wire.codec import fragment
 from frontends.wire.keytext import ZERO_TEXT, Kind
 from frontends.wire.tailcfg.derp import legacy
@@ -137,39 +137,32 @@ def wireguard_node(
     peer: WireGuardPeerObject, connection: ConnectionExtra, base: str, version: int
 ) -> Node | None:
     """Return a WireGuard-only peer as one connected node gets it; None if its client must not have it (rule 3)."""
-    if version < capver.WIREGUARD_ONLY or version < capver.JAILED:
+    told = told_of(peer, connection, version)
+    if told is None:
         return None
-    translates = version >= capver.MASQUERADE_V6
-    own = addresses_of(peer)
-    allowed = peer.allowed_ips if connection.allowed_ips is None else connection.allowed_ips
-    routes = tuple(
-        prefix
-        for prefix in dict.fromkeys(_prefix(text) for text in allowed)
-        if prefix not in own and (translates or prefix in _DEFAULTS or ":" not in prefix)
-    )
     extra = peer.extra
     return Node(
         id=peer.id,
         stable_id=peer.stable_id,
         name=_fqdn(peer.name, base),
         user=WIREGUARD.id,
-        key=peer.parked_key or peer.public_key,
-        key_expiry=timetext.show_or_leave_out(peer.expired_at),
-        expired=bool(peer.expired_at),
-        addresses=own,
-        allowed_ips=own + routes,
-        primary_routes=tuple(prefix for prefix in routes if prefix not in _DEFAULTS) or None,
-        endpoints=(NOWHERE,) if peer.parked_key else peer.endpoints,
+        key=told.key,
+        key_expiry=timetext.show_or_leave_out(told.expired_at),
+        expired=bool(told.expired_at),
+        addresses=told.addresses,
+        allowed_ips=told.addresses + told.routes,
+        primary_routes=tuple(prefix for prefix in told.routes if prefix not in _DEFAULTS) or None,
+        endpoints=told.endpoints,
         hostinfo=_host_of_peer(peer),
         created=timetext.show(peer.created),
         tags=extra.tags or None,
-        online=not (peer.parked_key or peer.expired_at or peer.drained),
+        online=told.online,
         machine_authorized=True,
         cap_map={SUGGEST_EXIT_NODE: None} if extra.suggest_exit_node else {},
-        self_node_v4_masq_addr_for_this_peer=_address(connection.ipv4_masq),
-        self_node_v6_masq_addr_for_this_peer=_address(connection.ipv6_masq) if translates else None,
+        self_node_v4_masq_addr_for_this_peer=told.ipv4_masq or None,
+        self_node_v6_masq_addr_for_this_peer=told.ipv6_masq or None,
         is_wireguard_only=True,
-        is_jailed=connection.jailed,
+        is_jailed=told.jailed,
         exit_node_dns_resolvers=tuple(Resolver(addr=a) for a in extra.exit_node_dns_resolvers) or None,
     )
 
@@ -195,7 +188,7 @@ def _fqdn(name: str, base: str) -> str:
     return f"{name}.{base}."
 
 
-def addresses_of(node: NodeObject | WireGuardPeerObject, *, has_ipv4: bool = True) -> tuple[str, ...]:
+def addresses_of(node: NodeObject, *, has_ipv4: bool = True) -> tuple[str, ...]:
     """Return the addresses as prefixes, IPv4 first; the log has them in canonical form."""
     found = (
         f"{node.ipv4}/32" if node.ipv4 and has_ipv4 else "",
@@ -207,16 +200,6 @@ def addresses_of(node: NodeObject | WireGuardPeerObject, *, has_ipv4: bool = Tru
 def _carried(sets: Iterable[str], *, is_exit: bool) -> CapMap:
     carried: CapMap = {set_capability(name): None for name in sets}
     return carried | {SUGGEST_EXIT_NODE: None} if is_exit else carried
-
-
-def _prefix(text: str) -> str:
-    """Return a prefix with its host bits zero."""
-    return str(ipaddress.ip_network(text, strict=False))
-
-
-def _address(text: str) -> str | None:
-    """Return the bare address of a masquerade address, with or without its /32 or /128."""
-    return text.partition("/")[0] or None
 
 
 def _expiry(node: NodeObject) -> str | None:

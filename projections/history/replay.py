@@ -1,4 +1,4 @@
-"""Records in, until the moment: the netmap state there; the same fold as the present's, stopped earlier.
+"""Records in, until the moment: the netmap state there, and what made it so; the same fold as the present's, stopped earlier.
 
 Rule 1: sans I/O: whoever has the log feeds it; `take` says when there is no need for more.
 Rule 2: recorded time never goes back in a log, so the first record after the moment ends it.
@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from engine.ports import Recorded
+from projections.history.causes import Causes
 from projections.history.moment import AtPosition, AtTime, Moment
 from projections.netmap.fold import fold
 from projections.netmap.state import NetmapState
@@ -19,6 +20,7 @@ class Replay:
 
     def __init__(self, until: Moment) -> None:
         self.state = NetmapState()
+        self.causes = Causes()
         self.arrived = False
         self._until = until
 
@@ -28,6 +30,7 @@ class Replay:
             if self.arrived or is_after(record, self._until):
                 self.arrived = True
                 break
+            self.causes.take(record, self.state.tailnet)
             fold(self.state, record)
         return self.arrived
 
