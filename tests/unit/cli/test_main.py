@@ -54,6 +54,8 @@ def test_every_command_that_changes_something_takes_a_reason_and_an_id() -> None
         "preview",
         "log",
         "diff",
+        "why",
+        "doctor",
         "health",
         "version",
         "completion",

@@ -75,6 +75,7 @@ async def test_every_query_of_the_contract_is_answered_with_its_position() -> No
         "netmap": {"node": 1},
         "node": {"node": 1},
         "command": {"id": "command-8"},
+        "wg": {"node": 1, "peer": 100_000_001},
     }
     async with desk() as at:
         for resource, verb in QUERIES:
