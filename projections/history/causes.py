@@ -15,7 +15,9 @@ from engine.domain.aggregates import Connection
 from engine.domain.events import (
     BaseDomainSet,
     ConnectionAdded,
+    ConnectionExported,
     ConnectionRemoved,
+    ConnectionStale,
     ConnectionUpdated,
     DerpMapSet,
     Event,
@@ -63,6 +65,7 @@ _OF_PEER: Final = (
     "peer.tags",
     "peer.pool",
 )
+_OF_CONNECTION: Final = ("connection.terms", "connection.exported", "connection.stale")
 _FIELDS: Final = {"public_key": "peer.key", "allowed_ips": "peer.allowed", "endpoints": "peer.endpoints"}
 
 
@@ -167,7 +170,8 @@ def _peer_gone(causes: Causes, event: PeerRemoved, tailnet: Tailnet, position: P
 
 def _connection_gone(causes: Causes, event: ConnectionRemoved, tailnet: Tailnet, position: Position) -> None:
     gone = Gone(position=position, connection=tailnet.connections.get((event.node, event.peer)))
-    causes.end(connection_thing(event.node, event.peer), gone, [("connection.terms", event.node, event.peer)])
+    parts: list[Thing] = [(kind, event.node, event.peer) for kind in _OF_CONNECTION]
+    causes.end(connection_thing(event.node, event.peer), gone, parts)
 
 
 def _selector_gone(causes: Causes, event: SelectorRemoved, _tailnet: Tailnet, position: Position) -> None:
@@ -203,6 +207,8 @@ _MADE: Final[Mapping[type[Event], Callable[[Any, Tailnet], Iterable[Thing]]]] = 
     SelectorAdded: lambda event, _tailnet: [("selector", event.peer, event.selector)],
     ConnectionAdded: lambda event, _tailnet: [connection_thing(event.node, event.peer)],
     ConnectionUpdated: lambda event, _tailnet: [("connection.terms", event.node, event.peer)],
+    ConnectionExported: lambda event, _tailnet: [("connection.exported", event.node, event.peer)],
+    ConnectionStale: lambda event, _tailnet: [("connection.stale", event.node, event.peer)],
 }
 _ENDED: Final[Mapping[type[Event], Callable[[Causes, Any, Tailnet, Position], None]]] = {
     NodeDeleted: _node_gone,

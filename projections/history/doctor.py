@@ -61,6 +61,20 @@ def _tailnet(scene: Scene) -> Iterator[Finding]:
         text = f"nobody is connected to {names}{more}"
         fix = "netmap node add-wg-connection --node-id NODE --wg-peer-id PEER --ipv4-masq-addr ADDRESS"
         yield Finding(code="peer.unconnected", verdict="note", text=text, fix=fix)
+    yield from _unrecorded(scene)
+
+
+def _unrecorded(scene: Scene) -> Iterator[Finding]:
+    """Yield of how many connections nobody has recorded what the far side was told."""
+    held = [
+        pair
+        for pair, one in scene.tailnet.connections.items()
+        if one.exported is None and not one.stale_since
+    ]
+    if held:
+        text = f"of {len(held)} connections nothing is recorded of what the far side was told"
+        fix = "netmap wg export --peer PEER --record"
+        yield Finding(code="farside.unrecorded", verdict="note", text=text, fix=fix)
 
 
 def _peer(scene: Scene, peer: Peer) -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from engine.contracts.told import Told
 from engine.domain.aggregates import DEFAULT_ROUTES
+from engine.domain.exports import export_command
 from engine.domain.pairs import command_line, connected_part, listed, named
 from engine.domain.values import PeerId
 from engine.policy.ranges import overlap, span_of
@@ -184,17 +185,21 @@ def _address_of(resolver: str) -> str:
 
 
 def _far_side(scene: Scene, pair: Pair) -> Iterator[Finding]:
-    fix = f"netmap wg export --peer {pair.peer.name} --node {pair.node.name}"
-    connected = scene.causes.of(connection_thing(pair.node.id, pair.peer.id))
-    keyed = scene.causes.of(("node.key", pair.node.id))
-    about = replace(_about(scene, pair), fix=fix)
-    if keyed and connected and keyed[-1] > connected[-1]:
-        text = (
-            f"node {named(pair.node)} has another key than when it was connected: the far side must be told"
-        )
-        yield replace(about, code="farside.key", verdict="warn", text=text, made=keyed)
+    node, peer, held = pair.node, pair.peer, pair.connection
+    if held is None:
+        return
+    about = replace(_about(scene, pair), fix=export_command(peer, node))
+    told: Thing = ("connection.exported", node.id, peer.id)
+    if held.stale_since:
+        by_key = held.stale_since == held.key_stale_since
+        what = "another key" if by_key else "other masquerade addresses"
+        text = f"the far side of {named(peer)} knows {what} of node {named(node)} than holds: nothing passes"
+        because: Thing = ("connection.stale" if by_key else "connection.terms", node.id, peer.id)
+        made = scene.causes.of(told, because)
+        yield replace(about, code="farside.stale", verdict="warn", text=text, made=made)
+    elif held.exported is not None:
+        text = f"the far side of {named(peer)} was told what holds of node {named(node)}"
+        yield replace(about, code="farside.told", text=text, made=scene.causes.of(told))
     else:
-        text = (
-            f"the far side must know the key of node {named(pair.node)}; it cannot be asked whether it does"
-        )
-        yield replace(about, code="farside.unknown", verdict="note", text=text)
+        text = f"nothing is recorded of what the far side of {named(peer)} was told of node {named(node)}"
+        yield replace(about, code="farside.unrecorded", verdict="note", text=text)

@@ -129,8 +129,9 @@ class Theatre(scenario.Scene):
         """Whether the peer is in the frame of the node's client."""
         return peer in Frames(self.folded.state).peers(node, capver)
 
-    def doctor(self) -> list[Finding]:
-        return examine(self.folded.scene(self.now))
+    def doctor(self, *, besides: str = "farside.unrecorded") -> list[Finding]:
+        """What is wrong with all; nobody here writes down what far sides were told."""
+        return [finding for finding in examine(self.folded.scene(self.now)) if finding.code != besides]
 
     def record(self, finding: Finding) -> list[Recorded]:
         """The records that a finding names."""

@@ -4,8 +4,12 @@ import pytest
 from msgspec.structs import replace
 
 from engine.contracts.netmap import ConnectionExtra, WireGuardPeerObject
+from engine.contracts.told import FIRST_CAPVER
+from engine.domain.connections import JAIL_CAPVER
+from engine.domain.masquerade import V6_MASQ_CAPVER
 from engine.domain.values import PeerId
 from frontends.control.render import patch, wireguard_node
+from frontends.wire import capver
 from frontends.wire.tailcfg.node import Node
 from tests.unit.control.objects import external
 
@@ -64,3 +68,8 @@ def test_a_part_is_all_that_is_routed() -> None:
 def test_the_jail_is_open_only_where_it_says_so() -> None:
     assert shown().is_jailed
     assert not shown(jailed=False).is_jailed
+
+
+def test_the_versions_below_which_clients_are_told_less_are_those_of_the_ledger() -> None:
+    found = (FIRST_CAPVER, JAIL_CAPVER, V6_MASQ_CAPVER)
+    assert found == (capver.WIREGUARD_ONLY, capver.JAILED, capver.MASQUERADE_V6)

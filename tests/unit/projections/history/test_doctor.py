@@ -5,6 +5,7 @@ import json
 from engine.domain.commands import (
     DisablePeer,
     ExpireNode,
+    RecordExport,
     SetDerpMap,
     SetMasqueradePool,
     UpdatePeer,
@@ -166,3 +167,12 @@ def test_an_update_is_the_cause_of_what_it_changes_only() -> None:
     assert causes.of(("peer.endpoints", RELAY)) == (position,)
     assert causes.of(("peer.allowed", RELAY)) == before != (position,)
     assert causes.of(("peer.endpoints", PeerId(RELAY + 1))) == ()
+
+
+def test_connections_of_which_nothing_was_recorded_are_counted() -> None:
+    at = theatre()
+    (finding,) = at.doctor(besides="")
+    assert (finding.code, finding.verdict) == ("farside.unrecorded", "note")
+    assert finding.text.startswith("of 1 connections")
+    at.when(RecordExport(peer=RELAY))
+    assert at.doctor(besides="") == []

@@ -12,6 +12,7 @@ from engine.domain.commands import (
     DrainPeer,
     ExpireNode,
     ExpirePeer,
+    RecordExport,
     RegisterNode,
     RemoveConnection,
     RemovePeer,
@@ -312,7 +313,7 @@ WARNED: tuple[tuple[Change, str, str], ...] = (
     (updates(extra_config={"suggestExitNode": True, "location": LOCATION}), "derp.coordinates", "warn"),
     (updates(extra_config={"suggestExitNode": True}, allowed_ips=("10.0.0.0/8",)), "suggest.no_exit", "warn"),
     (lambda at: at.when(DrainPeer(peer=RELAY)), "peer.drained", "warn"),
-    (lambda at: at.when(registration_again()), "farside.key", "warn"),
+    (lambda at: at.when(registration_again()), "farside.stale", "warn"),
 )
 
 
@@ -407,3 +408,25 @@ def test_a_finding_says_nothing_secret() -> None:
     texts = " ".join(f"{finding}" for finding in at.why(1, RELAY).findings)
     assert "nodekey" not in texts
     assert isinstance(at.why(1, RELAY).findings[0], Finding)
+
+
+# The far side ------------------------------------------------------------------------------------------------------
+
+
+def test_what_the_far_side_was_told_is_known_until_it_no_longer_holds() -> None:
+    at = theatre()
+    assert found(at.why(1, RELAY), "farside.unrecorded").verdict == "note"
+    at.when(RecordExport(peer=RELAY))
+    told = found(at.why(1, RELAY), "farside.told")
+    assert tag_of(at.record(told)[0].event) == "ConnectionExported.v1"
+    at.when(registration_again())
+    stale = found(at.why(1, RELAY), "farside.stale")
+    tags = [tag_of(record.event) for record in at.record(stale)]
+    assert tags == ["ConnectionExported.v1", "ConnectionStale.v1"]
+    assert stale.fix == "netmap wg export --peer relay --node laptop --record"
+    at.when(RecordExport(peer=RELAY))
+    assert "farside.told" in codes(at.why(1, RELAY), "ok")
+    masquerades("10.64.0.9", "fd00::9")(at)
+    stale = found(at.why(1, RELAY), "farside.stale")
+    assert tag_of(at.record(stale)[-1].event) == "ConnectionUpdated.v1"
+    assert "masquerade" in stale.text
