@@ -14,6 +14,7 @@ import msgspec
 from engine.contracts import subjects
 from engine.contracts.netmap import SnapshotChunk
 from engine.contracts.queries import BEHIND_SECONDS, QUERIES, HeadReply, Query
+from engine.domain.apikeys import good_key
 from engine.domain.errors import Invalid, NotFound
 from engine.domain.refs import node_of, peer_of, user_of
 from engine.domain.values import Position, TailnetName
@@ -58,6 +59,8 @@ class Queries:
             ("node", "get"): self._node,
             ("user", "list"): self._users,
             ("authkey", "list"): self._auth_keys,
+            ("apikey", "list"): self._api_keys,
+            ("apikey", "check"): self._api_key,
             ("peer", "list"): self._peers,
             ("connection", "list"): self._connections,
             ("event", "list"): self._events.listed,
@@ -150,6 +153,18 @@ class Queries:
         owner = None if query.user is None else user_of(state.tailnet, query.user).id
         rows = ((row.id, row) for row in lists.auth_keys(state.tailnet) if owner is None or row.user == owner)
         return _list(state, "authKeys", rows, query)
+
+    async def _api_keys(self, query: Query) -> dict[str, object]:
+        state = await self._state(query)
+        return _list(state, "apiKeys", ((row.id, row) for row in lists.api_keys(state.tailnet)), query)
+
+    async def _api_key(self, query: Query) -> dict[str, object]:
+        """Tell the key that has the prefix and the digest, if it is good now."""
+        state = self._live.state
+        now = self._live.clock.now()
+        key = good_key(state.tailnet, query.id or "", query.digest or "", now)
+        row = None if key is None else lists.api_key_row(state.tailnet, key)
+        return {"position": state.position, "key": row}
 
     async def _peers(self, query: Query) -> dict[str, object]:
         state = await self._state(query)

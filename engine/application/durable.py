@@ -34,9 +34,9 @@ AGAIN_SECONDS: Final = 1.0
 DLQ_CODE: Final = "Netmap-Code"
 DLQ_REASON: Final = "Netmap-Refusal"
 
-_SECRET_RESULTS: Final[Mapping[str, str]] = {"authkey.create": "key"}
+_SECRET_RESULTS: Final[Mapping[str, str]] = {"authkey.create": "key", "apikey.create": "key"}
 """The field of a command's result that is a secret (`Decision.secret_result`)."""
-_SECRET_BODIES: Final = frozenset({"key.private", "extra.secret", "authkey.not_found", "strict"})
+_SECRET_BODIES: Final = frozenset({"key.private", "extra.secret", "authkey.not_found", "apikey.not_found", "strict"})
 """Codes of refusals that may speak of a secret in the body; a warning may be that a public key looks like a private one."""
 
 ALIASES: Final[Mapping[str, str]] = {
@@ -44,6 +44,9 @@ ALIASES: Final[Mapping[str, str]] = {
     "UserRoleSet": "user.set-role",
     "AuthKeyCreated": "authkey.create",
     "AuthKeyExpired": "authkey.expire",
+    "ApiKeyCreated": "apikey.create",
+    "ApiKeyExpired": "apikey.expire",
+    "ApiKeyDeleted": "apikey.delete",
     "NodeExpired": "node.expire",
     "NodeExpirySet": "node.set-expiry",
     "NodeRenamed": "node.rename",

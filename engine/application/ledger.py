@@ -12,8 +12,9 @@ import msgspec
 
 from engine.contracts.merkle import Frontier
 from engine.contracts.requests import Accepted
+from engine.domain.apikeys import key_text
 from engine.domain.authkeys import secret_text
-from engine.domain.commands import Command, CreateAuthKey
+from engine.domain.commands import Command, CreateApiKey, CreateAuthKey
 from engine.domain.decision import Decision
 from engine.domain.events import CommandHandled, Event, LogStarted, stream_of
 from engine.domain.state import Tailnet
@@ -153,6 +154,8 @@ def accepted_before(receipt: CommandHandled, order: Order, position: Position, s
     result = dict(stored.result)
     if isinstance(order.command, CreateAuthKey):
         result["key"] = secret_text(AuthKeyId(cast("int", result["id"])), secret)
+    elif isinstance(order.command, CreateApiKey):
+        result["key"] = key_text(secret)
     return _accepted(order, position, result, stored.warnings)
 
 

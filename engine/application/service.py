@@ -3,7 +3,8 @@
 Rule 1: the actor is a token of the subject that only the server's account rules can put there. The short subjects are
         there to be found (`nats micro req` publishes to them; an account's import rewrites them); heard as they are,
         they are refused, or with `open_commands` done by `anonymous`.
-Rule 2: every request has one answer: the catch-all is the last endpoint, and `Bus.serve` asks them in order.
+Rule 2: an actor that is an API key is looked at for each command: what has ended does nothing, from that moment on.
+Rule 3: every request has one answer: the catch-all is the last endpoint, and `Bus.serve` asks them in order.
 """
 
 import difflib
@@ -21,7 +22,8 @@ from engine.application.engine import Engine
 from engine.application.ledger import Order
 from engine.application.registration import Registration
 from engine.contracts import subjects
-from engine.contracts.requests import Accepted
+from engine.contracts.requests import BY_KEY, Accepted
+from engine.domain.apikeys import ADMIN, key_by_prefix
 from engine.domain.commands import COMMANDS, ApproveLogin, RejectLogin
 from engine.domain.errors import NotAllowed, NotFound
 from engine.domain.values import CommandId, TailnetName
@@ -57,6 +59,7 @@ class Commands:
             Fault: see `Engine.handle`.
         """
         actor = self._actor(message.subject)
+        self._must_be_good(actor)
         kind = COMMANDS.get(_pair(name))
         if kind is None:
             raise _unknown(name)
@@ -83,6 +86,21 @@ class Commands:
         """Answer a request on a command subject that is no command's."""
         self._actor(message.subject)
         raise _unknown(message.subject.rsplit(".cmd.", 1)[-1])
+
+    def _must_be_good(self, actor: str) -> None:
+        """See that an actor that is an API key still is a good one (rule 2).
+
+        Raises:
+            NotAllowed: `apikey.ended`, `apikey.scope`.
+        """
+        prefix = subjects.prefix_of(actor)
+        if prefix is None:
+            return
+        key = key_by_prefix(self._engine.tailnet, prefix)
+        if key is None or not key.is_good(self._engine.now()):
+            raise NotAllowed("apikey.ended", "the API key opens nothing any more")
+        if key.scope != ADMIN:
+            raise NotAllowed("apikey.scope", "a key of this scope changes nothing")
 
     def _actor(self, subject: str) -> str:
         actor = subjects.actor_of(subject)
@@ -141,6 +159,9 @@ def _command_endpoints(tailnet: TailnetName, commands: Commands) -> Iterator[End
         yield Endpoint(name=f"{entity}-{verb}", subject=short, respond=commands.respond, metadata=metadata)
         heard = subjects.command_as(tailnet, "*", entity, verb)
         yield Endpoint(name=f"{entity}-{verb}-as", subject=heard, respond=commands.respond)
+    for entity, verb in BY_KEY:
+        heard = subjects.command_by_key(tailnet, "*", entity, verb)
+        yield Endpoint(name=f"{entity}-{verb}-by-key", subject=heard, respond=commands.respond)
     short, heard = subjects.commands(tailnet), subjects.commands_as(tailnet, "*")
     yield Endpoint(name="unknown", subject=short, respond=commands.refuse)
     yield Endpoint(name="unknown-as", subject=heard, respond=commands.refuse)

@@ -17,6 +17,8 @@ QUERIES: Final[tuple[tuple[str, str], ...]] = (
     ("node", "get"),
     ("user", "list"),
     ("authkey", "list"),
+    ("apikey", "list"),
+    ("apikey", "check"),
     ("peer", "list"),
     ("connection", "list"),
     ("event", "list"),
@@ -31,6 +33,15 @@ QUERIES: Final[tuple[tuple[str, str], ...]] = (
     ("wg", "why"),
     ("wg", "doctor"),
 )
+ADMIN_QUERIES: Final = (
+    ("apikey", "check"),
+    ("node", "list"),
+    ("node", "get"),
+    ("user", "list"),
+    ("peer", "list"),
+    ("connection", "list"),
+)
+"""What the role `admin` asks; nobody else asks whether an API key is good."""
 BEHIND_SECONDS: Final = 2.0
 """How long a replica waits for `minPosition` before it says that it is behind."""
 
@@ -42,6 +53,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_un
     peer: int | str | None = None
     user: int | str | None = None
     id: str | None = None
+    digest: str | None = None
+    """SHA-256 in hex of the API key that is asked about; `id` is its prefix."""
     at: int | str | None = None
     min_position: int = 0
     after: int = 0

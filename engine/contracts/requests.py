@@ -27,6 +27,15 @@ MAX_REASON: Final = 1_024
 MAX_ERROR_TEXT: Final = 256
 """Characters of a message that go into a header; the body has it whole."""
 
+BY_KEY: Final = (
+    ("node", "remove"),
+    ("peer", "register"),
+    ("peer", "remove"),
+    ("connection", "add"),
+    ("connection", "remove"),
+)
+"""The commands that the holder of an API key may give over HTTP: what the role `admin` has endpoints for."""
+
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """The command is in the log, durably; `position` is where a reader must be to have seen it."""

@@ -5,8 +5,11 @@ Rule 2: `cmd` is request–reply and never in a stream (JetStream's acknowledgem
         `cmdq` is durable.
 Rule 3: an operator's short subject is rewritten by its account's import into the `as.<actor>` form; the actor of
         an event comes from there, never from a payload.
+Rule 4: the role `admin` speaks for the holder of an API key in the form `as.api.<prefix>`, which only its user may
+        publish; its actor is `api-<prefix>`.
 """
 
+import re
 from typing import Final
 
 from engine.domain.values import CommandId, TailnetName
@@ -18,6 +21,9 @@ QUERY_SERVICE: Final = "netmap-queries"
 CMDQ_STREAM: Final = "NETMAP_CMDQ"
 RES_STREAM: Final = "NETMAP_RES"
 DLQ_STREAM: Final = "NETMAP_DLQ"
+API: Final = "api"
+_API_ACTOR: Final = re.compile(r"api-([0-9a-f]{12})")
+_API_SUBJECT: Final = re.compile(r"[^.]+\.[^.]+\.[^.]+\.as\.api\.([0-9a-f]{12})\.cmd\..+")
 
 
 def command(tailnet: TailnetName, entity: str, verb: str) -> str:
@@ -41,9 +47,23 @@ def commands_as(tailnet: TailnetName, actor: str) -> str:
 
 
 def actor_of(subject: str) -> str | None:
-    """Return the actor in a subject of the `as.<actor>` form, else None."""
+    """Return the actor in a subject of the `as.<actor>` form, or of `as.api.<prefix>`, else None."""
     tokens = subject.split(".")
+    if tokens[3:5] == ["as", API]:
+        found = _API_SUBJECT.fullmatch(subject)
+        return f"{API}-{found.group(1)}" if found else None
     return tokens[4] if len(tokens) > 4 and tokens[3] == "as" else None  # noqa: PLR2004
+
+
+def command_by_key(tailnet: TailnetName, prefix: str, entity: str, verb: str) -> str:
+    """Return the subject on which the engine hears the holder of an API key; `prefix` may be `*`."""
+    return f"{ROOT}.{tailnet}.as.{API}.{prefix}.cmd.{entity}.{verb}"
+
+
+def prefix_of(actor: str) -> str | None:
+    """Return the prefix of the API key that the actor is, else None."""
+    found = _API_ACTOR.fullmatch(actor)
+    return found.group(1) if found else None
 
 
 def durable(tailnet: TailnetName, name: str) -> str:

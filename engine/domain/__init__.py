@@ -11,7 +11,7 @@
 - `whom.py`: people and devices, as a policy may know them
 - `decide.py`: the one door: command → the module that decides it
 - `document.py`: the policy in force, understood once
-- `users.py`, `authkeys.py`, `nodes.py`, `peers.py`, `connections.py`, `settings.py`, `policies.py`: decisions, one noun each
+- `users.py`, `authkeys.py`, `apikeys.py`, `nodes.py`, `peers.py`, `connections.py`, `settings.py`, `policies.py`: decisions, one noun each
 - `peerlife.py`: what changes a WireGuard-only peer in place; `masqpool.py`: masquerade addresses from its pool
 - `selectors.py`: connections that nodes have because of what they are
 - `pairs.py`: a node and a WireGuard-only peer together: what may not meet

@@ -10,6 +10,7 @@ import msgspec
 from engine.domain.events import ExtraConfig
 from engine.domain.values import (
     NEVER,
+    ApiKeyId,
     AuthKeyId,
     MachineKey,
     Millis,
@@ -58,6 +59,26 @@ class AuthKey(msgspec.Struct, frozen=True, kw_only=True):
     created: Millis = NEVER
     used: int = 0
     expired: bool = False
+
+
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+    """A key for the HTTP API, without its secret."""
+
+    id: ApiKeyId
+    prefix: str
+    digest: str
+    scope: str
+    peer: PeerId | None = None
+    """The one WireGuard-only peer that it is for; None: the scope is not `export`."""
+    node: NodeId | None = None
+    """The one node that it is for; None: every one."""
+    expiry: Millis = NEVER
+    created: Millis = NEVER
+    expired: bool = False
+
+    def is_good(self, now: Millis) -> bool:
+        """Return whether the key still opens something at `now`."""
+        return not self.expired and not NEVER < self.expiry <= now
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from engine.domain.apikeycommands import CreateApiKey, DeleteApiKey, ExpireApiKey
 from engine.domain.command import Command, Name, Ref, Seconds, Text, Texts
 from engine.domain.values import LoginId, MachineKey, Millis, NodeKey
 from engine.domain.wgcommands import (
@@ -44,12 +45,15 @@ __all__ = (
     "ApproveLogin",
     "ApproveRoutes",
     "Command",
+    "CreateApiKey",
     "CreateAuthKey",
     "CreateUser",
+    "DeleteApiKey",
     "DeleteNode",
     "DisablePeer",
     "DrainPeer",
     "EnablePeer",
+    "ExpireApiKey",
     "ExpireAuthKey",
     "ExpireNode",
     "ExpirePeer",
@@ -294,6 +298,9 @@ COMMANDS: Final[Mapping[tuple[str, str], type[Command]]] = {
     ("user", "set-role"): SetUserRole,
     ("authkey", "create"): CreateAuthKey,
     ("authkey", "expire"): ExpireAuthKey,
+    ("apikey", "create"): CreateApiKey,
+    ("apikey", "expire"): ExpireApiKey,
+    ("apikey", "delete"): DeleteApiKey,
     ("node", "expire"): ExpireNode,
     ("node", "set-expiry"): SetNodeExpiry,
     ("node", "rename"): RenameNode,

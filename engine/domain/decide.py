@@ -6,6 +6,7 @@ Rule 3: who asks strictly is refused what would have warnings, all of which the 
 Rule 4: pending logins are not of the log: approving and rejecting one is the application's.
 """
 
+from engine.domain.apikeys import create_api_key, delete_api_key, expire_api_key
 from engine.domain.authkeys import create_auth_key, expire_auth_key
 from engine.domain.commands import (
     AddConnection,
@@ -13,12 +14,15 @@ from engine.domain.commands import (
     AdvertiseNode,
     ApproveRoutes,
     Command,
+    CreateApiKey,
     CreateAuthKey,
     CreateUser,
+    DeleteApiKey,
     DeleteNode,
     DisablePeer,
     DrainPeer,
     EnablePeer,
+    ExpireApiKey,
     ExpireAuthKey,
     ExpireNode,
     ExpirePeer,
@@ -131,6 +135,12 @@ def _decide(tailnet: Tailnet, command: Command, given: Given) -> Decision:  # no
             return create_auth_key(tailnet, command, given)
         case ExpireAuthKey():
             return expire_auth_key(tailnet, command)
+        case CreateApiKey():
+            return create_api_key(tailnet, command, given)
+        case ExpireApiKey():
+            return expire_api_key(tailnet, command)
+        case DeleteApiKey():
+            return delete_api_key(tailnet, command)
         case _:
             return _decide_node(tailnet, command, given)
 

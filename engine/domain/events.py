@@ -10,6 +10,7 @@ from typing import Final, assert_never, get_args
 
 import msgspec
 
+from engine.domain.apikeyevents import ApiKeyCreated, ApiKeyDeleted, ApiKeyEvent, ApiKeyExpired
 from engine.domain.values import (
     NEVER,
     AuthKeyId,
@@ -50,6 +51,10 @@ from engine.domain.wgevents import (
 __all__ = (
     "EVENTS",
     "ROLES",
+    "ApiKeyCreated",
+    "ApiKeyDeleted",
+    "ApiKeyEvent",
+    "ApiKeyExpired",
     "AuthKeyCreated",
     "AuthKeyEvent",
     "AuthKeyExpired",
@@ -328,6 +333,7 @@ Event = (
     | PolicySet
     | UserEvent
     | AuthKeyEvent
+    | ApiKeyEvent
     | NodeEvent
     | PeerEvent
     | ConnectionEvent
@@ -355,6 +361,8 @@ def stream_of(event: Event, command_id: str) -> str:
         return f"connection/{event.node}-{event.peer}"
     if isinstance(event, AuthKeyEvent):
         return f"authkey/{event.key}"
+    if isinstance(event, ApiKeyEvent):
+        return f"apikey/{event.key}"
     if isinstance(event, UserEvent):
         return f"user/{event.user}"
     if isinstance(event, PolicySet):

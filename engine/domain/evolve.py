@@ -8,8 +8,12 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from engine.domain.aggregates import AuthKey, Connection, Export, Node, Peer, Selector, Settings, User
+from engine.domain.aggregates import ApiKey, AuthKey, Connection, Export, Node, Peer, Selector, Settings, User
 from engine.domain.events import (
+    ApiKeyCreated,
+    ApiKeyDeleted,
+    ApiKeyEvent,
+    ApiKeyExpired,
     AuthKeyCreated,
     AuthKeyEvent,
     AuthKeyExpired,
@@ -125,6 +129,28 @@ def evolve_auth_key(key: AuthKey | None, event: AuthKeyEvent, at: Millis) -> Aut
             return key and replace(key, used=key.used + 1)
         case AuthKeyExpired():
             return key and replace(key, expired=True)
+        case _:
+            assert_never(event)
+
+
+def evolve_api_key(key: ApiKey | None, event: ApiKeyEvent, at: Millis) -> ApiKey | None:
+    """Return the API key after the event; None when there is none any more."""
+    match event:
+        case ApiKeyCreated():
+            return ApiKey(
+                id=event.key,
+                prefix=event.prefix,
+                digest=event.digest,
+                scope=event.scope,
+                peer=event.peer,
+                node=event.node,
+                expiry=event.expiry,
+                created=at,
+            )
+        case ApiKeyExpired():
+            return key and replace(key, expired=True)
+        case ApiKeyDeleted():
+            return None
         case _:
             assert_never(event)
 

@@ -6,11 +6,12 @@ Rule 3: next ids only grow, also over deletions.
 """
 
 import ipaddress
-from typing import Final, TypeVar, assert_never
+from typing import Final, assert_never
 
 from engine.domain.addresses import Pool, PoolName, next_free, pools_of
 from engine.domain.aggregates import (
     DEFAULT_ROUTES,
+    ApiKey,
     AuthKey,
     Connection,
     Node,
@@ -20,6 +21,7 @@ from engine.domain.aggregates import (
     User,
 )
 from engine.domain.events import (
+    ApiKeyEvent,
     AuthKeyEvent,
     CommandHandled,
     ConnectionAdded,
@@ -43,6 +45,7 @@ from engine.domain.events import (
     UserEvent,
 )
 from engine.domain.evolve import (
+    evolve_api_key,
     evolve_auth_key,
     evolve_connection,
     evolve_node,
@@ -50,8 +53,10 @@ from engine.domain.evolve import (
     evolve_settings,
     evolve_user,
 )
+from engine.domain.tables import copied, join, leave
 from engine.domain.values import (
     FIRST_PEER_ID,
+    ApiKeyId,
     AuthKeyId,
     MachineKey,
     Millis,
@@ -63,6 +68,7 @@ from engine.domain.values import (
 
 __all__ = (
     "DEFAULT_ROUTES",
+    "ApiKey",
     "AuthKey",
     "Connection",
     "Node",
@@ -72,9 +78,6 @@ __all__ = (
     "Tailnet",
     "User",
 )
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 KEPT_POLICIES: Final = 100
 KEPT_POLICY_CHARACTERS: Final = 16 * 1024 * 1024
@@ -98,7 +101,7 @@ class Tailnet:
     """Everything that decisions may ask about, in memory.
 
     Tables are dicts by id. Indices: nodes by key, name, machine and user; WireGuard-only peers by key, name,
-    endpoint, prefix and city; users by name in lower case; pre-auth keys by digest; connections from both ends.
+    endpoint, prefix and city; users by name in lower case; pre-auth keys by digest; API keys by prefix; connections from both ends.
     `retired_keys` holds the former keys of living nodes; `holders` says who has an address (as an integer; nodes
     and WireGuard-only peers share one number space); `handed_out` is the last address that each pool gave, as
     `masq_handed_out` is for the masquerade pools, by peer and IP version. `selecting` are the peers that have selectors.
@@ -114,15 +117,18 @@ class Tailnet:
         self.policies: dict[str, str] = {}
         self.users: dict[UserId, User] = {}
         self.auth_keys: dict[AuthKeyId, AuthKey] = {}
+        self.api_keys: dict[ApiKeyId, ApiKey] = {}
         self.nodes: dict[NodeId, Node] = {}
         self.peers: dict[PeerId, Peer] = {}
         self.connections: dict[tuple[NodeId, PeerId], Connection] = {}
         self.next_user = UserId(1)
         self.next_auth_key = AuthKeyId(1)
+        self.next_api_key = ApiKeyId(1)
         self.next_node = NodeId(1)
         self.next_peer = FIRST_PEER_ID
         self.user_by_name: dict[str, UserId] = {}
         self.auth_key_by_digest: dict[str, AuthKeyId] = {}
+        self.api_key_by_prefix: dict[str, ApiKeyId] = {}
         self.node_by_key: dict[NodeKey, NodeId] = {}
         self.node_by_name: dict[str, NodeId] = {}
         self.nodes_by_machine: dict[MachineKey, dict[UserId, NodeId]] = {}
@@ -149,7 +155,7 @@ class Tailnet:
         """Return another tailnet that says the same, to try something with; its cost is that of the tables."""
         other = Tailnet()
         for name, table in vars(self).items():
-            setattr(other, name, _copied(table))
+            setattr(other, name, copied(table))
         return other
 
     def apply(self, event: Event, at: Millis) -> None:
@@ -158,6 +164,8 @@ class Tailnet:
             self._apply_node(event, at)
         elif isinstance(event, AuthKeyEvent):
             self._apply_auth_key(event, at)
+        elif isinstance(event, ApiKeyEvent):
+            self._apply_api_key(event, at)
         elif isinstance(event, ConnectionEvent):
             self._apply_connection(event, at)
         elif isinstance(event, PeerEvent):
@@ -232,6 +240,16 @@ class Tailnet:
         self.auth_key_by_digest[key.digest] = key.id
         self.next_auth_key = max(self.next_auth_key, AuthKeyId(key.id + 1))
 
+    def _apply_api_key(self, event: ApiKeyEvent, at: Millis) -> None:
+        before = self.api_keys.pop(event.key, None)
+        key = evolve_api_key(before, event, at)
+        if before is not None:
+            del self.api_key_by_prefix[before.prefix]
+        if key is not None:
+            self.api_keys[key.id] = key
+            self.api_key_by_prefix[key.prefix] = key.id
+            self.next_api_key = max(self.next_api_key, ApiKeyId(key.id + 1))
+
     def _apply_node(self, event: NodeEvent, at: Millis) -> None:
         before = self.nodes.get(event.node)
         after = evolve_node(before, event, at)
@@ -250,10 +268,10 @@ class Tailnet:
             self.next_node = max(self.next_node, NodeId(after.id + 1))
         elif before.node_key != after.node_key:
             self.retired_keys[before.node_key] = after.id
-            _join(self.retired_by_node, after.id, before.node_key)
+            join(self.retired_by_node, after.id, before.node_key)
         former = self.retired_keys.pop(after.node_key, None)
         if former is not None:
-            _leave(self.retired_by_node, former, after.node_key)
+            leave(self.retired_by_node, former, after.node_key)
 
     def _unlist_node(self, node: Node) -> None:
         self.node_by_key.pop(node.node_key, None)
@@ -288,13 +306,13 @@ class Tailnet:
         self.peer_by_key[after.public_key] = after.id
         self.peer_by_name[after.name] = after.id
         for endpoint in after.endpoints:
-            _join(self.peers_by_endpoint, endpoint, after.id)
+            join(self.peers_by_endpoint, endpoint, after.id)
         for prefix in after.allowed_ips:
             if prefix not in DEFAULT_ROUTES:
-                _join(self.peers_by_prefix, prefix, after.id)
+                join(self.peers_by_prefix, prefix, after.id)
         if after.extra.location is not None:
             place = after.extra.location
-            _join(self.peers_by_city, place.city_code, (place.country_code, after.id))
+            join(self.peers_by_city, place.city_code, (place.country_code, after.id))
         if before is None:
             self._hold("peers_v4", after.ipv4, after.id)
             self._hold("peers_v6", after.ipv6, after.id)
@@ -304,12 +322,12 @@ class Tailnet:
         self.peer_by_key.pop(peer.public_key, None)
         self.peer_by_name.pop(peer.name, None)
         for endpoint in peer.endpoints:
-            _leave(self.peers_by_endpoint, endpoint, peer.id)
+            leave(self.peers_by_endpoint, endpoint, peer.id)
         for prefix in peer.allowed_ips:
-            _leave(self.peers_by_prefix, prefix, peer.id)
+            leave(self.peers_by_prefix, prefix, peer.id)
         if peer.extra.location is not None:
             place = peer.extra.location
-            _leave(self.peers_by_city, place.city_code, (place.country_code, peer.id))
+            leave(self.peers_by_city, place.city_code, (place.country_code, peer.id))
 
     def _list_selectors(self, peer: Peer) -> None:
         if peer.selectors:
@@ -335,12 +353,12 @@ class Tailnet:
             self.masq_by_peer.pop((peer, before.ipv6_masq), None)
         if after is None:
             self.connections.pop(pair, None)
-            _leave(self.peers_of_node, node, peer)
-            _leave(self.nodes_of_peer, peer, node)
+            leave(self.peers_of_node, node, peer)
+            leave(self.nodes_of_peer, peer, node)
             return
         self.connections[pair] = after
-        _join(self.peers_of_node, node, peer)
-        _join(self.nodes_of_peer, peer, node)
+        join(self.peers_of_node, node, peer)
+        join(self.nodes_of_peer, peer, node)
         is_from_pool = isinstance(event, ConnectionAdded | ConnectionUpdated) and event.from_pool
         for version, address in ((4, after.ipv4_masq), (6, after.ipv6_masq)):
             if address:
@@ -355,23 +373,3 @@ class Tailnet:
 
     def _release(self, address: str) -> None:
         self.holders.pop(int(ipaddress.ip_address(address)), None)
-
-
-def _copied(table: object) -> object:
-    if isinstance(table, set):
-        return set(table)
-    if not isinstance(table, dict):
-        return table
-    return {key: _copied(value) if isinstance(value, set | dict) else value for key, value in table.items()}
-
-
-def _join(index: dict[K, set[V]], key: K, member: V) -> None:
-    index.setdefault(key, set()).add(member)
-
-
-def _leave(index: dict[K, set[V]], key: K, member: V) -> None:
-    members = index.get(key)
-    if members is not None:
-        members.discard(member)
-        if not members:
-            del index[key]

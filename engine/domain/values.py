@@ -8,6 +8,7 @@ NodeId = NewType("NodeId", int)
 PeerId = NewType("PeerId", int)
 """A WireGuard-only peer's number, from 100 000 001 upward; never reused."""
 AuthKeyId = NewType("AuthKeyId", int)
+ApiKeyId = NewType("ApiKeyId", int)
 LoginId = NewType("LoginId", str)
 """A pending interactive login: 24 lower-case base32 characters, unguessable."""
 StableId = NewType("StableId", str)

@@ -5,7 +5,7 @@
 - `place.py`, `session.py`, `world.py`: where the tailnet is; one conversation; bus, clock and ids
 - `failure.py`: exit statuses; `output.py`: tables and documents; `text.py`: words for people; `options.py`: types
 - `live.py`: completion with live names
-- `user.py`, `preauthkey.py`, `auth.py`, `node.py`, `wgonly.py`, `connection.py`, `wg.py`, `netmap.py`, `events.py`,
+- `user.py`, `preauthkey.py`, `apikey.py`, `auth.py`, `node.py`, `wgonly.py`, `connection.py`, `wg.py`, `netmap.py`, `events.py`,
   `derp.py`, `settings.py`, `policy.py`, `health.py`, `version.py`, `completion.py`: a noun each
 - `wgexport.py`, `wgimport.py`: what the far side of a connection needs, and has; `wgrelays.py`: a provider's relays;
   in which formats: `frontends/farside/`

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from engine.domain.events import AuthKeyCreated, CommandHandled, Event, tag_of
+from engine.domain.events import ApiKeyCreated, AuthKeyCreated, CommandHandled, Event, tag_of
 from engine.ports import Recorded
 
 
@@ -41,7 +41,7 @@ class ReceiptRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     result: msgspec.Raw
 
 
-_HIDDEN: Final = {AuthKeyCreated: "digest", CommandHandled: "digest"}
+_HIDDEN: Final = {AuthKeyCreated: "digest", ApiKeyCreated: "digest", CommandHandled: "digest"}
 
 
 def wanted(event: Event, types: Collection[str]) -> bool:

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from engine.domain.aggregates import AuthKey, Connection, Export, Node, Peer
+from engine.domain.aggregates import ApiKey, AuthKey, Connection, Export, Node, Peer
 from engine.domain.exports import export_command
 from engine.domain.pairs import connected_part
 from engine.domain.state import Tailnet
 from engine.domain.values import NodeId, PeerId, UserId
 from engine.domain.whom import domains_of
 from projections.inventory.rows import (
+    ApiKeyRow,
     AuthKeyRow,
     ConnectionRow,
     ExportRow,
@@ -118,6 +119,27 @@ def users(tailnet: Tailnet) -> Iterator[UserRow]:
 def auth_keys(tailnet: Tailnet) -> Iterator[AuthKeyRow]:
     """Yield every pre-auth key, by id."""
     return (_auth_key_row(tailnet, tailnet.auth_keys[number]) for number in sorted(tailnet.auth_keys))
+
+
+def api_keys(tailnet: Tailnet) -> Iterator[ApiKeyRow]:
+    """Yield every API key, by id."""
+    return (api_key_row(tailnet, tailnet.api_keys[number]) for number in sorted(tailnet.api_keys))
+
+
+def api_key_row(tailnet: Tailnet, key: ApiKey) -> ApiKeyRow:
+    """Return an API key's row."""
+    return ApiKeyRow(
+        id=key.id,
+        prefix=key.prefix,
+        scope=key.scope,
+        peer=key.peer,
+        peer_name="" if key.peer is None else _peer_name(tailnet, key.peer),
+        node=key.node,
+        node_name="" if key.node is None else _node_name(tailnet, key.node),
+        created=key.created,
+        expiry=key.expiry,
+        expired=key.expired,
+    )
 
 
 def peers(tailnet: Tailnet) -> Iterator[PeerRow]:

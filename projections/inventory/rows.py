@@ -132,6 +132,21 @@ class AuthKeyRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     spent: bool
 
 
+class ApiKeyRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A key for the HTTP API, without its secret; `peer` and `node` are those that it is bound to."""
+
+    id: int
+    prefix: str
+    scope: str
+    peer: int | None
+    peer_name: str
+    node: int | None
+    node_name: str
+    created: int
+    expiry: int
+    expired: bool
+
+
 class PeerRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A WireGuard-only peer; `connectedNodes` are `id(name)`, as the user's document shows them."""
 

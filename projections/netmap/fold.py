@@ -17,6 +17,9 @@ from engine.contracts.netmap import (
     UserObject,
 )
 from engine.domain.events import (
+    ApiKeyCreated,
+    ApiKeyDeleted,
+    ApiKeyExpired,
     AuthKeyCreated,
     AuthKeyExpired,
     AuthKeyUsed,
@@ -122,6 +125,8 @@ def _touched(state: NetmapState, event: Event) -> list[Change | None]:
         ):
             return _put_node(state, number)
         case PoolsSet() | AuthKeyCreated() | AuthKeyUsed() | AuthKeyExpired() | CommandHandled():
+            return []
+        case ApiKeyCreated() | ApiKeyExpired() | ApiKeyDeleted():
             return []
         case _:
             return _touched_by_peers(state, event)

@@ -117,12 +117,24 @@ async def test_an_operators_short_command_arrives_with_its_name(tmp_path: Path) 
 MAY_NOT_ASK = [
     ("operator", f"{OWN}.as.bob.cmd.peer.register"),
     ("operator", f"{OWN}.as.operator.cmd.peer.register"),
+    ("operator", f"{OWN}.as.api.0123456789ab.cmd.peer.register"),
+    ("operator", f"{OWN}.q.apikey.check"),
     ("operator", f"{OWN}.reg.f1.register"),
     ("operator", "$JS.API.STREAM.LIST"),
     ("frontend", f"{OWN}.as.operator.cmd.peer.register"),
+    ("frontend", f"{OWN}.as.api.0123456789ab.cmd.peer.register"),
+    ("frontend", f"{OWN}.q.apikey.check"),
     ("frontend", f"{OWN}.cmd.peer.register"),
     ("frontend", f"{OWN}.q.event.list"),
     ("frontend", "$JS.API.STREAM.LIST"),
+    ("admin", f"{OWN}.as.operator.cmd.peer.register"),
+    ("admin", f"{OWN}.as.api.0123456789ab.cmd.policy.set"),
+    ("admin", f"{OWN}.as.api.0123456789ab.cmd.apikey.create"),
+    ("admin", f"{OWN}.cmd.peer.register"),
+    ("admin", f"{OWN}.reg.f1.register"),
+    ("admin", f"{OWN}.q.snapshot.get"),
+    ("admin", f"{OWN}.q.event.list"),
+    ("admin", "$JS.API.STREAM.LIST"),
     ("projection", f"{OWN}.as.operator.cmd.peer.register"),
     ("projection", f"{OWN}.reg.f1.register"),
     ("projection", "$JS.API.STREAM.LIST"),
@@ -137,7 +149,7 @@ async def test_what_is_not_allowed_does_not_arrive(tmp_path: Path) -> None:
             heard.append(message.subject)
             return Answer(b"")
 
-        subjects = [f"{OWN}.as.*.cmd.>", f"{OWN}.cmd.>", f"{OWN}.reg.>"]
+        subjects = [f"{OWN}.as.*.cmd.>", f"{OWN}.as.api.*.cmd.>", f"{OWN}.cmd.>", f"{OWN}.reg.>"]
         await buses["engine"].serve(
             "s",
             "1.0.0",
@@ -149,7 +161,9 @@ async def test_what_is_not_allowed_does_not_arrive(tmp_path: Path) -> None:
                 await buses[role].request(subject, b"", timeout=0.2)
         assert heard == []
         await buses["frontend"].request(f"{OWN}.reg.f1.register", b"", timeout=5)
-        assert heard == [f"{OWN}.reg.f1.register"]
+        by_key = f"{OWN}.as.api.0123456789ab.cmd.peer.register"
+        await buses["admin"].request(by_key, b"", timeout=5)
+        assert heard == [f"{OWN}.reg.f1.register", by_key]
 
 
 MAY_NOT_HEAR = [
@@ -158,6 +172,9 @@ MAY_NOT_HEAR = [
     ("frontend", f"{OWN}.reg.>"),
     ("frontend", f"{OWN}.as.*.cmd.>"),
     ("projection", f"{OWN}.reg.>"),
+    ("admin", f"{OWN}.as.>"),
+    ("admin", f"{OWN}.map.>"),
+    ("admin", "_INBOX_operator.>"),
     ("projection", "_INBOX_engine.>"),
     ("engine", "_INBOX_operator.>"),
 ]

@@ -14,7 +14,7 @@ import msgspec
 from eventsourcing.persistence import Notification
 
 from engine.adapters.store.codec import Codec
-from engine.domain.aggregates import AuthKey, Connection, Node, Peer, PolicyText, Settings, User
+from engine.domain.aggregates import ApiKey, AuthKey, Connection, Node, Peer, PolicyText, Settings, User
 from engine.domain.events import EVENTS
 from engine.domain.state import Tailnet
 from engine.domain.values import DEFAULT_TAILNET
@@ -52,6 +52,7 @@ class Meaning(msgspec.Struct, frozen=True, kw_only=True):
     next: list[int]
     policy: PolicyText | None = None
     policies: dict[str, str] = {}
+    api_keys: list[ApiKey] = []
 
 
 def folded(found: Iterable[Recorded]) -> Meaning:
@@ -69,6 +70,7 @@ def folded(found: Iterable[Recorded]) -> Meaning:
         next=[tailnet.next_user, tailnet.next_auth_key, tailnet.next_node, tailnet.next_peer],
         policy=tailnet.policy,
         policies=tailnet.policies,
+        api_keys=list(tailnet.api_keys.values()),
     )
 
 

@@ -12,6 +12,9 @@ import msgspec
 from hypothesis import strategies as st
 
 from engine.domain.events import (
+    ApiKeyCreated,
+    ApiKeyDeleted,
+    ApiKeyExpired,
     AuthKeyCreated,
     AuthKeyExpired,
     AuthKeyUsed,
@@ -60,6 +63,7 @@ from engine.domain.events import (
 )
 from engine.domain.values import (
     FIRST_PEER_ID,
+    ApiKeyId,
     AuthKeyId,
     CommandId,
     Epoch,
@@ -107,6 +111,7 @@ class Teller:
         self.events: list[Event] = [LogStarted(epoch=Epoch("epoch-0"))]
         self.users: list[UserId] = []
         self.keys: list[AuthKeyId] = []
+        self.api_keys: list[ApiKeyId] = []
         self.nodes: list[NodeId] = []
         self.peers: list[PeerId] = []
         self.connections: list[tuple[NodeId, PeerId]] = []
@@ -145,6 +150,26 @@ class Teller:
         elif self.keys and self.nodes:
             node = self.nodes[b % len(self.nodes)]
             self.events.append(AuthKeyUsed(key=self.keys[a % len(self.keys)], node=node))
+
+    def api_key(self, a: int, b: int) -> None:
+        if self.api_keys and b % 4 == 2:
+            self.events.append(ApiKeyExpired(key=self.api_keys[a % len(self.api_keys)]))
+        elif self.api_keys and b % 4 == 3:
+            self.events.append(ApiKeyDeleted(key=self.api_keys.pop(a % len(self.api_keys))))
+        else:
+            number = ApiKeyId(1_000 + self.step)
+            self.api_keys.append(number)
+            peer = self.peers[a % len(self.peers)] if self.peers and b % 2 else None
+            self.events.append(
+                ApiKeyCreated(
+                    key=number,
+                    prefix=key("prefix", number)[7:19],
+                    digest=key("sha", number)[4:],
+                    scope="admin" if peer is None else "export",
+                    peer=peer,
+                    expiry=Millis(b),
+                )
+            )
 
     def node(self, a: int, b: int) -> None:
         if not self.users:
@@ -390,6 +415,7 @@ TELLERS: Final[dict[str, Callable[[Teller, int, int], None]]] = {
     "user": Teller.user,
     "auth_key": Teller.auth_key,
     "auth_key_end": Teller.auth_key_end,
+    "api_key": Teller.api_key,
     "node": Teller.node,
     "again": Teller.again,
     "expire": Teller.expire,

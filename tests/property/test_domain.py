@@ -15,12 +15,15 @@ from engine.domain.commands import (
     AdvertiseNode,
     ApproveRoutes,
     Command,
+    CreateApiKey,
     CreateAuthKey,
     CreateUser,
+    DeleteApiKey,
     DeleteNode,
     DisablePeer,
     DrainPeer,
     EnablePeer,
+    ExpireApiKey,
     ExpireAuthKey,
     ExpireNode,
     ExpirePeer,
@@ -206,6 +209,9 @@ commands: st.SearchStrategy[Command] = st.one_of(
         ephemeral=st.booleans(),
         tags=st.just(()) | tags,
         expires_in_seconds=st.sampled_from([0, 3, 60]),
+    ),
+    st.sampled_from(
+        [CreateApiKey(), CreateApiKey(scope="export", peer="p"), ExpireApiKey(key=1), DeleteApiKey(key=1)]
     ),
     st.builds(ExpireAuthKey, key=st.sampled_from([1, 2, 3])),
     st.builds(
@@ -440,7 +446,7 @@ def test_the_commands_of_these_properties_reach_every_event() -> None:
     """A property that never meets a connection proves nothing of connections."""
     met: set[str] = set()
 
-    @settings(max_examples=500, deadline=None, database=None, derandomize=True)
+    @settings(max_examples=600, deadline=None, database=None, derandomize=True)
     @given(st.lists(commands, min_size=40, max_size=60))
     def collect(sequence: list[Command]) -> None:
         met.update(type(event).__name__ for event, _ in play(sequence).log)
@@ -453,6 +459,7 @@ def test_the_commands_of_these_properties_reach_every_event() -> None:
         "SelectorAdded", "SelectorRemoved",
         "ConnectionAdded", "ConnectionUpdated", "ConnectionRemoved", "ConnectionExported", "ConnectionStale",
         "AuthKeyCreated", "AuthKeyUsed", "AuthKeyExpired", "PoolsSet", "BaseDomainSet",
+        "ApiKeyCreated", "ApiKeyExpired", "ApiKeyDeleted",
         "UserCreated", "UserRoleSet", "NodeTagged", "NodeRoutesAdvertised", "NodeRoutesApproved",
         "PolicySet", "DomainsSet", "WireGuardModeSet", "AutoUpdatesSet",
     }  # fmt: skip

@@ -4,7 +4,9 @@ Rule 1: denied unless allowed; no user without a password, no anonymous one.
 Rule 2: the operator has an account of its own. What it publishes on short command subjects arrives as
         `…as.operator.cmd.…`: only the account's import can put that name there (reference: ecosystem §3.4).
 Rule 3: an answer may be sent to whoever asked, `ANSWERS` times within `ANSWER_SECONDS`, and nowhere else.
-Rule 4: nothing listens but the client port.
+Rule 4: only `admin` says `…as.api.<prefix>.cmd.…`, for the commands that it has endpoints for, and asks whether an API
+        key is good; it answers nobody.
+Rule 5: nothing listens but the client port.
 """
 
 import json
@@ -15,10 +17,14 @@ import msgspec
 
 from engine.adapters.bus.context import inbox_of
 from engine.contracts import subjects
+from engine.contracts.queries import ADMIN_QUERIES
+from engine.contracts.requests import BY_KEY
 from engine.domain.values import TailnetName
 
-ROLES: Final = ("engine", "projection", "frontend", "operator")
+ROLES: Final = ("engine", "projection", "frontend", "admin", "operator")
 OPERATOR: Final = "operator"
+SILENT: Final = ("admin", OPERATOR)
+"""Who answers nobody."""
 ANSWERS: Final = 16
 """Every service of a connection answers the same `$SRV.PING`."""
 ANSWER_SECONDS: Final = 120
@@ -44,6 +50,8 @@ class Rights(msgspec.Struct, frozen=True):
 
     publish: tuple[str, ...]
     subscribe: tuple[str, ...]
+    denied: tuple[str, ...] = ()
+    """What it may not publish, though `publish` speaks of it."""
 
 
 def rights_of(role: str, tailnet: TailnetName) -> Rights:
@@ -64,6 +72,7 @@ def rights_of(role: str, tailnet: TailnetName) -> Rights:
                 subscribe=(
                     f"{own}.cmd.>",
                     f"{own}.as.*.cmd.>",
+                    f"{own}.as.{subjects.API}.*.cmd.>",
                     f"{own}.reg.>",
                     f"{own}.q.login.list",
                     f"{own}.q.log.checkpoint",
@@ -81,10 +90,15 @@ def rights_of(role: str, tailnet: TailnetName) -> Rights:
                 publish=(f"{own}.reg.*.*", f"{own}.soft.*.*", f"{own}.q.snapshot.get", f"{own}.q.head.get"),
                 subscribe=(f"{own}.map.>", f"{own}.soft.>", f"{own}.log.head", f"{own}.node.>", "$SRV.>"),
             )
+        case "admin":
+            asked = [subjects.query(tailnet, *names) for names in ADMIN_QUERIES]
+            said = [subjects.command_by_key(tailnet, "*", *names) for names in BY_KEY]
+            return Rights(publish=(*said, *asked), subscribe=(f"{own}.log.head",))
         case _:
             return Rights(
                 publish=(f"{own}.cmd.>", f"{own}.cmdq.>", f"{own}.q.>", "$SRV.>"),
                 subscribe=(f"{own}.map.>", f"{own}.ev.>", f"{own}.res.*", f"{own}.log.*"),
+                denied=(subjects.query(tailnet, "apikey", "check"),),
             )
 
 
@@ -113,12 +127,11 @@ accounts {{
 def _user(role: str, plan: Plan) -> str:
     rights = rights_of(role, plan.tailnet)
     subscribe = (*rights.subscribe, f"{inbox_of(role)}.>")
-    answers = (
-        "" if role == OPERATOR else f", allow_responses: {{ max: {ANSWERS}, expires: {ANSWER_SECONDS}s }}"
-    )
+    answers = "" if role in SILENT else f", allow_responses: {{ max: {ANSWERS}, expires: {ANSWER_SECONDS}s }}"
+    denied = f", deny: {json.dumps(rights.denied)}" if rights.denied else ""
     return (
         f"{{ user: {role}, password: {_secret(plan.passwords[role])}, permissions: {{ "
-        f"publish: {{ allow: {json.dumps(rights.publish)} }}, subscribe: {{ allow: {json.dumps(subscribe)} }}{answers} }} }}"
+        f"publish: {{ allow: {json.dumps(rights.publish)}{denied} }}, subscribe: {{ allow: {json.dumps(subscribe)} }}{answers} }} }}"
     )
 
 

@@ -141,6 +141,20 @@ async def test_a_pre_auth_key_is_not_kept_and_is_told_to_who_asks_directly() -> 
         assert not [subject for subject, (data, _) in d.queue.kept.items() if secret in data]
 
 
+async def test_an_api_key_is_not_kept_and_is_told_to_who_asks_directly() -> None:
+    """Invariant S9, and a resend is told the same key."""
+    async with desk() as d:
+        await d.do(("ApiKeyCreated", {}, "1"))
+        direct = Message(subjects.command_as(T, "alice", "apikey", "create"), b"{}", {COMMAND_ID: "1"})
+        told = await d.commands.do(direct, "apikey.create", CommandId("1"))
+        again = await d.commands.do(direct, "apikey.create", CommandId("1"))
+        secret = str(told.result["key"]).encode()
+        assert secret.startswith(b"hskey-api-" + str(told.result["prefix"]).encode())
+        assert again == told
+        assert "hskey" not in repr(d.result("1"))
+        assert not [subject for subject, (data, _) in d.queue.kept.items() if secret in data]
+
+
 async def test_what_may_be_a_secret_is_not_buried_with_its_command() -> None:
     """Invariant S9: dead letters lie in a stream's files for a month."""
     secret = "privkey:" + "ab" * 32
@@ -150,6 +164,8 @@ async def test_what_may_be_a_secret_is_not_buried_with_its_command() -> None:
             ("peer.register", PEER | {"publicKey": secret}, "2"),
             ("peer.register", PEER | {"extraConfig": {"privateKey": secret}}, "3"),
             ("authkey.expire", {"key": secret}, "4"),
+            ("apikey.expire", {"key": secret}, "5"),
+            ("apikey.delete", {"key": secret}, "6"),
         )
         assert not [subject for subject, (data, _) in d.queue.kept.items() if secret.encode() in data]
         assert d.queue.kept["netmap.v1.t.dlq.cmd.peer.register"][1][DLQ_CODE] == "extra.secret"

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from typing import Any
 
 import msgspec
 import pytest
@@ -20,7 +21,7 @@ from engine.contracts.requests import COMMAND_ID, DEADLINE, REASON, STRICT, Acce
 from engine.domain.commands import COMMANDS
 from engine.domain.events import NodeRegistered
 from engine.domain.values import NodeId, TailnetName
-from engine.ports import Fault, Message
+from engine.ports import Fault, Message, NoResponders
 from tests.kit.fakes import MemoryKeyRing
 from tests.unit.application.world import Lab, running
 
@@ -139,6 +140,54 @@ async def test_a_fault_tells_the_id_to_ask_for() -> None:
         error = await s.refused("user.create", {"name": "ann"})
         assert (error.code, error.status, error.retryable) == ("engine.unknown_outcome", 503, True)
         assert error.command_id
+
+
+async def by_key(s: Site, prefix: str, name: str, body: object) -> dict[str, Any]:
+    subject = subjects.command_by_key(T, prefix, *name.split("."))
+    answer: dict[str, Any] = msgspec.json.decode((await s.ask(subject, body)).data)
+    return answer
+
+
+async def test_the_holder_of_an_api_key_is_the_actor_until_the_key_ends() -> None:
+    peer = {"name": "exit", "user": 1, "publicKey": "nodekey:" + "ab" * 32}
+    peer |= {"allowedIps": ["10.0.0.0/8"], "endpoints": ["192.0.2.1:1"]}
+    async with site() as s:
+        await s.command("user.create", {"name": "ann"})
+        prefix = str((await s.command("apikey.create", {})).result["prefix"])
+        assert (await by_key(s, prefix, "peer.register", peer))["ok"] is True
+        assert (await s.lab.records())[-1].envelope.actor == f"api-{prefix}"
+        await s.command("apikey.expire", {"key": prefix})
+        before = len(await s.lab.records())
+        ended = await by_key(s, prefix, "peer.remove", {"peer": "exit"})
+        unknown = await by_key(s, "0" * 12, "peer.remove", {"peer": "exit"})
+        assert ended["error"]["code"] == unknown["error"]["code"] == "apikey.ended"
+        assert len(await s.lab.records()) == before
+
+
+async def test_an_api_key_that_ran_out_changes_nothing() -> None:
+    async with site() as s:
+        prefix = str((await s.command("apikey.create", {"expiresInSeconds": 60})).result["prefix"])
+        assert (await by_key(s, prefix, "node.remove", {"node": 1}))["error"]["code"] == "node.not_found"
+        s.lab.clock.advance(60)
+        assert (await by_key(s, prefix, "node.remove", {"node": 1}))["error"]["code"] == "apikey.ended"
+
+
+async def test_a_key_for_an_export_changes_nothing() -> None:
+    peer = {"name": "exit", "user": 1, "publicKey": "nodekey:" + "ab" * 32}
+    peer |= {"allowedIps": ["10.0.0.0/8"], "endpoints": ["192.0.2.1:1"]}
+    async with site() as s:
+        await s.command("user.create", {"name": "ann"})
+        await s.command("peer.register", peer)
+        made = await s.command("apikey.create", {"scope": "export", "peer": "exit"})
+        answer = await by_key(s, str(made.result["prefix"]), "peer.remove", {"peer": "exit"})
+        assert answer["error"]["code"] == "apikey.scope"
+
+
+async def test_what_an_api_key_has_no_endpoint_for_is_not_heard() -> None:
+    async with site() as s:
+        prefix = str((await s.command("apikey.create", {})).result["prefix"])
+        with pytest.raises(NoResponders):
+            await by_key(s, prefix, "apikey.create", {})
 
 
 async def test_a_client_with_a_key_is_in() -> None:

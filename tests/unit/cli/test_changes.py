@@ -49,6 +49,20 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
         },
     ),
     ("preauthkeys expire 3", "authkey.expire", {"key": 3}),
+    (
+        "apikey create",
+        "apikey.create",
+        {"scope": "admin", "peer": None, "node": None, "expiresInSeconds": 7_776_000},
+    ),
+    (
+        "apikeys create --scope export --peer exit --node 7 -e 1h",
+        "apikey.create",
+        {"scope": "export", "peer": "exit", "node": 7, "expiresInSeconds": 3_600},
+    ),
+    ("apikey expire 3", "apikey.expire", {"key": 3}),
+    ("apikey expire --prefix 000000000001", "apikey.expire", {"key": "000000000001"}),
+    ("apikeys delete 3", "apikey.delete", {"key": 3}),
+    ("apikey rm hskey-api-0123456789ab", "apikey.delete", {"key": "hskey-api-0123456789ab"}),
     ("auth approve abc --user 1", "login.approve", {"login": "abc", "user": 1}),
     (
         "auth approve http://127.0.0.1:8080/register/abc -u alice",
@@ -194,6 +208,21 @@ def test_the_table_form_of_a_new_key_is_the_key_alone() -> None:
     assert result.stdout == "nmkey-1-secret\n"
     assert "tailscale up --login-server" in result.stderr
     assert "secret" not in result.stderr, "stderr is what ends up in the logs of scripts"
+
+
+def test_the_table_form_of_a_new_api_key_is_the_key_alone() -> None:
+    stage = Stage()
+    stage.answers("apikey.create", accepted(1, result={"key": "hskey-api-0-secret"}))
+    result = stage.run("apikey", "create", "--scope", "export", "--peer", "exit")
+    assert result.stdout == "hskey-api-0-secret\n"
+    assert "/wg/export/exit" in result.stderr
+    assert "secret" not in result.stderr
+
+
+def test_which_key_is_not_repeated_when_there_are_two() -> None:
+    result = Stage().run("apikey", "expire", "secret-1", "secret-2")
+    assert result.exit_code == 2
+    assert "secret" not in result.output
 
 
 def test_all_that_a_node_offers_is_approved_beside_what_it_may_already() -> None:

@@ -156,6 +156,23 @@ async def test_no_list_has_a_secret_or_its_digest() -> None:
     assert "digest" in events[0]
 
 
+async def test_an_api_key_is_listed_without_digest_and_checked_by_it() -> None:
+    async with desk() as at:
+        await at.write(("api_key", 0, 0), ("api_key", 0, 5))
+        first, second = (await at.ask("apikey", "list"))["apiKeys"]
+        events = (await at.ask("event", "list", types=["ApiKeyCreated"]))["events"]
+        assert "digest" not in {*first, *events[0]["event"]}
+        assert (first["scope"], second["scope"], second["peerName"]) == ("admin", "export", "relay100000001")
+        digest = at.live.state.tailnet.api_keys[first["id"]].digest
+        good = await at.ask("apikey", "check", id=first["prefix"], digest=digest)
+        assert good["key"] == first
+        assert (await at.ask("apikey", "check", id=first["prefix"], digest="0" * 64))["key"] is None
+        assert (await at.ask("apikey", "check", id=second["prefix"], digest=digest))["key"] is None
+        assert (await at.ask("apikey", "check"))["key"] is None
+        await at.write(("api_key", 0, 2))
+        assert (await at.ask("apikey", "check", id=first["prefix"], digest=digest))["key"] is None
+
+
 async def test_lists_come_in_pages() -> None:
     async with desk() as at:
         await at.write(*[("node", 0, 0)] * 5)
