@@ -36,7 +36,9 @@ DLQ_REASON: Final = "Netmap-Refusal"
 
 _SECRET_RESULTS: Final[Mapping[str, str]] = {"authkey.create": "key", "apikey.create": "key"}
 """The field of a command's result that is a secret (`Decision.secret_result`)."""
-_SECRET_BODIES: Final = frozenset({"key.private", "extra.secret", "authkey.not_found", "apikey.not_found", "strict"})
+_SECRET_BODIES: Final = frozenset(
+    {"key.private", "extra.secret", "authkey.not_found", "apikey.not_found", "strict"}
+)
 """Codes of refusals that may speak of a secret in the body; a warning may be that a public key looks like a private one."""
 
 ALIASES: Final[Mapping[str, str]] = {
