@@ -79,6 +79,8 @@ ALIASES: Final[Mapping[str, str]] = {
     "DomainsSet": "settings.set-domains",
     "AutoUpdatesSet": "settings.set-auto-updates",
     "WireGuardModeSet": "settings.set-wg-mode",
+    "WireGuardDnsSet": "settings.set-wg-dns",
+    "ResolversSet": "dns.set",
     "PolicySet": "policy.set",
     "PolicyReverted": "policy.revert",
     "DerpMapSet": "derp.set",

@@ -184,6 +184,8 @@ class ExtrasObject(msgspec.Struct, frozen=True, kw_only=True, tag="extras", omit
 
     node: NodeId
     connections: tuple[ConnectionExtra, ...] = ()
+    demotes: bool = False
+    """Whether one of them is an exit with resolvers of its own, before which the tailnet's do not go."""
 
 
 class TailnetObject(msgspec.Struct, frozen=True, kw_only=True, tag="tailnet", omit_defaults=True):
@@ -193,6 +195,8 @@ class TailnetObject(msgspec.Struct, frozen=True, kw_only=True, tag="tailnet", om
     derp_map: msgspec.Raw
     auto_updates: bool = False
     """Whether clients whose person has not said otherwise update themselves."""
+    resolvers: tuple[str, ...] = ()
+    """What nodes ask instead of their own resolvers."""
 
 
 NetmapObject = (

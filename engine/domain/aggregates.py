@@ -234,6 +234,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     wireguard_mode: str = "bypass"
     """Whether the policy rules over WireGuard-only peers too: `bypass` or `enforce`."""
 
+    resolvers: tuple[str, ...] = ()
+    """What every node asks instead of its own resolvers."""
+    wireguard_dns: str = "keep"
+    """Whether those go before the resolvers of a WireGuard-only exit: `keep` (they do) or `demote`."""
+
+    @property
+    def is_demoting(self) -> bool:
+        """Whether a WireGuard-only exit's resolvers go before the tailnet's."""
+        return self.wireguard_dns == "demote"
+
     @property
     def is_enforced(self) -> bool:
         """Whether the policy rules over WireGuard-only peers too."""

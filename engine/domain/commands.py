@@ -29,6 +29,7 @@ from engine.domain.wgcommands import (
     RemoveSelector,
     RenamePeer,
     SetMasqueradePool,
+    SetWireGuardDns,
     TagPeer,
     UndrainPeer,
     UpdateConnection,
@@ -81,7 +82,9 @@ __all__ = (
     "SetNodeExpiry",
     "SetPolicy",
     "SetPools",
+    "SetResolvers",
     "SetUserRole",
+    "SetWireGuardDns",
     "SetWireGuardMode",
     "TagNode",
     "TagPeer",
@@ -238,6 +241,12 @@ class SetAutoUpdates(Command, frozen=True, kw_only=True):
     on: bool
 
 
+class SetResolvers(Command, frozen=True, kw_only=True):
+    """Set the resolvers that every node asks instead of its own; none: its own."""
+
+    resolvers: Texts
+
+
 class SetWireGuardMode(Command, frozen=True, kw_only=True):
     """Set whether the policy rules over WireGuard-only peers too: `bypass` or `enforce`."""
 
@@ -329,7 +338,9 @@ COMMANDS: Final[Mapping[tuple[str, str], type[Command]]] = {
     ("settings", "set-pools"): SetPools,
     ("settings", "set-domains"): SetDomains,
     ("settings", "set-wg-mode"): SetWireGuardMode,
+    ("settings", "set-wg-dns"): SetWireGuardDns,
     ("settings", "set-auto-updates"): SetAutoUpdates,
+    ("dns", "set"): SetResolvers,
     ("policy", "set"): SetPolicy,
     ("policy", "revert"): RevertPolicy,
     ("derp", "set"): SetDerpMap,

@@ -28,6 +28,7 @@ from engine.domain.pairs import (
     refuse_free,
     refuse_overlap,
 )
+from engine.domain.peerdoubts import override_doubts
 from engine.domain.prefixes import parse_part
 from engine.domain.refs import node_of, peer_of
 from engine.domain.state import Tailnet
@@ -82,7 +83,13 @@ def add_connection(tailnet: Tailnet, command: AddConnection, given: Given) -> De
     _refuse_disabled(peer)
     _refuse_clash(tailnet, node, peer, terms)
     event = ConnectionAdded(node=node.id, peer=peer.id, from_pool=is_pooled, **_fields(terms))
-    told = [*warnings, *doubts, *_doubts(tailnet, node, given.now), *_cuts(tailnet, node, peer, terms)]
+    told = [
+        *warnings,
+        *doubts,
+        *_doubts(tailnet, node, given.now),
+        *override_doubts(tailnet, peer),
+        *_cuts(tailnet, node, peer, terms),
+    ]
     return _decision(node, peer, terms, told, event)
 
 

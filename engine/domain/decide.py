@@ -45,7 +45,9 @@ from engine.domain.commands import (
     SetNodeExpiry,
     SetPolicy,
     SetPools,
+    SetResolvers,
     SetUserRole,
+    SetWireGuardDns,
     SetWireGuardMode,
     TagNode,
     TagPeer,
@@ -55,6 +57,7 @@ from engine.domain.commands import (
 )
 from engine.domain.connections import add_connection, remove_connection, update_connection
 from engine.domain.decision import Decision, Given
+from engine.domain.dns import set_resolvers, set_wireguard_dns
 from engine.domain.errors import Refusal
 from engine.domain.exports import record_export, with_stale
 from engine.domain.masqpool import set_masquerade_pool
@@ -211,7 +214,17 @@ def _decide_tailnet(tailnet: Tailnet, command: Command) -> Decision:
             return set_domains(tailnet, command)
         case SetAutoUpdates():
             return set_auto_updates(tailnet, command)
+        case _:
+            return _decide_resolvers(tailnet, command)
+
+
+def _decide_resolvers(tailnet: Tailnet, command: Command) -> Decision:
+    match command:
         case SetWireGuardMode():
             return set_wireguard_mode(tailnet, command)
+        case SetWireGuardDns():
+            return set_wireguard_dns(tailnet, command)
+        case SetResolvers():
+            return set_resolvers(tailnet, command)
         case _:
             raise TypeError(f"{type(command).__name__} is not decided in the domain")

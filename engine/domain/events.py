@@ -46,6 +46,7 @@ from engine.domain.wgevents import (
     PeerUpdated,
     SelectorAdded,
     SelectorRemoved,
+    WireGuardDnsSet,
 )
 
 __all__ = (
@@ -99,12 +100,14 @@ __all__ = (
     "PeerUpdated",
     "PolicySet",
     "PoolsSet",
+    "ResolversSet",
     "SelectorAdded",
     "SelectorRemoved",
     "TailnetEvent",
     "UserCreated",
     "UserEvent",
     "UserRoleSet",
+    "WireGuardDnsSet",
     "WireGuardModeSet",
     "stream_of",
     "tag_of",
@@ -148,6 +151,12 @@ class AutoUpdatesSet(msgspec.Struct, frozen=True, kw_only=True, tag="AutoUpdates
     """Whether clients whose person has not said otherwise update themselves."""
 
     on: bool
+
+
+class ResolversSet(msgspec.Struct, frozen=True, kw_only=True, tag="ResolversSet.v1"):
+    """Nodes ask these resolvers instead of their own; without any they ask their own."""
+
+    resolvers: tuple[str, ...]
 
 
 class WireGuardModeSet(msgspec.Struct, frozen=True, kw_only=True, tag="WireGuardModeSet.v1"):
@@ -313,7 +322,15 @@ ROLES: Final = ("owner", "admin", "it-admin", "network-admin", "billing-admin", 
 """What a user may be; one of them, and there is one owner at most."""
 
 TailnetEvent = (
-    LogStarted | BaseDomainSet | PoolsSet | DerpMapSet | DomainsSet | WireGuardModeSet | AutoUpdatesSet
+    LogStarted
+    | BaseDomainSet
+    | PoolsSet
+    | DerpMapSet
+    | DomainsSet
+    | WireGuardModeSet
+    | AutoUpdatesSet
+    | ResolversSet
+    | WireGuardDnsSet
 )
 UserEvent = UserCreated | UserRoleSet
 AuthKeyEvent = AuthKeyCreated | AuthKeyUsed | AuthKeyExpired

@@ -53,12 +53,14 @@ from engine.domain.events import (
     PeerUndrained,
     PeerUpdated,
     PoolsSet,
+    ResolversSet,
     SelectorAdded,
     SelectorRemoved,
     TailnetEvent,
     UserCreated,
     UserEvent,
     UserRoleSet,
+    WireGuardDnsSet,
     WireGuardModeSet,
 )
 from engine.domain.values import NEVER, Millis
@@ -86,6 +88,10 @@ def evolve_settings(settings: Settings, event: TailnetEvent) -> Settings:
             return replace(settings, auto_updates=on)
         case WireGuardModeSet(mode=mode):
             return replace(settings, wireguard_mode=mode)
+        case ResolversSet(resolvers=resolvers):
+            return replace(settings, resolvers=resolvers)
+        case WireGuardDnsSet(mode=mode):
+            return replace(settings, wireguard_dns=mode)
         case LogStarted():
             return settings
         case _:

@@ -55,7 +55,10 @@ def parse_extra(given: Mapping[str, object]) -> tuple[ExtraConfig, list[str]]:
     if place is not None and not isinstance(place, Mapping):
         raise _wrong_type("location", "an object")
     extra = ExtraConfig(
-        exit_node_dns_resolvers=tuple(_resolver(text) for text in _texts(fields, "exitNodeDNSResolvers")),
+        exit_node_dns_resolvers=tuple(
+            parse_resolver(text, code="extra.resolver", field=f"{FIELD}.exitNodeDNSResolvers")
+            for text in _texts(fields, "exitNodeDNSResolvers")
+        ),
         suggest_exit_node=suggest,
         tags=tags,
         location=None if place is None else _location(place, warnings),
@@ -133,7 +136,12 @@ def _texts(fields: Mapping[str, object], name: str) -> tuple[str, ...]:
     return texts
 
 
-def _resolver(text: str) -> str:
+def parse_resolver(text: str, *, code: str, field: str) -> str:
+    """Return a resolver in canonical text: an IP address, `ip:port`, or an https URL.
+
+    Raises:
+        Invalid: `code`.
+    """
     shape = _WITH_PORT.fullmatch(text)
     host = (shape["v6"] or shape["v4"]) if shape else text
     address = parse_address(host)
@@ -145,9 +153,9 @@ def _resolver(text: str) -> str:
     if text.startswith("https://") and _is_url(text):
         return text
     raise Invalid(
-        "extra.resolver",
+        code,
         f"{text[:80]!r} is not a DNS resolver: it must be an IP address, ip:port, or an https:// URL",
-        field=f"{FIELD}.exitNodeDNSResolvers",
+        field=field,
     )
 
 

@@ -36,9 +36,21 @@ def peer_doubts(tailnet: Tailnet, peer: Peer | PeerRegistered, before: Peer | No
     resolvers = peer.extra.exit_node_dns_resolvers
     if is_rerouted or before is None or before.extra.exit_node_dns_resolvers != resolvers:
         found += _outside(resolvers, peer.allowed_ips)
+    if before is None or before.extra.exit_node_dns_resolvers != resolvers:
+        found += override_doubts(tailnet, peer)
     if before is None or before.extra != peer.extra:
         found += _placed(tailnet, peer.extra)
     return found
+
+
+def override_doubts(tailnet: Tailnet, peer: Peer | PeerRegistered) -> Iterator[str]:
+    """Warn of resolvers that clients ignore, because the tailnet has its own."""
+    settings = tailnet.settings
+    if settings.resolvers and peer.extra.exit_node_dns_resolvers and not settings.is_demoting:
+        yield (
+            f"dns.override: clients ignore the resolvers of {peer.name} while the tailnet has its own; "
+            "netmap settings set-wg-dns demote"
+        )
 
 
 def unplaced_regions(derp_map: Mapping[str, object]) -> list[str]:

@@ -178,3 +178,9 @@ class RecordExport(Command, frozen=True, kw_only=True):
         default="", name="format"
     )
     checksum: Annotated[str, msgspec.Meta(pattern="^[a-z0-9:]{0,80}$")] = ""
+
+
+class SetWireGuardDns(Command, frozen=True, kw_only=True):
+    """Set whether the tailnet's resolvers go before those of a WireGuard-only exit: `keep` (they do) or `demote`."""
+
+    mode: Name

@@ -204,6 +204,12 @@ class ConnectionStale(msgspec.Struct, frozen=True, kw_only=True, tag="Connection
     node_key: NodeKey
 
 
+class WireGuardDnsSet(msgspec.Struct, frozen=True, kw_only=True, tag="WireGuardDnsSet.v1"):
+    """Whether the tailnet's resolvers go before those of a WireGuard-only exit: `keep` (they do) or `demote`."""
+
+    mode: str
+
+
 PeerEvent = (
     PeerRegistered
     | PeerRemoved

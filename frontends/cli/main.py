@@ -35,6 +35,7 @@ main = Nouns(
         "netmap": f"{_HERE}.netmap:netmap",
         "events": f"{_HERE}.events:events",
         "derp": f"{_HERE}.derp:derp",
+        "dns": f"{_HERE}.dns:dns",
         "settings": f"{_HERE}.settings:settings",
         "policy": f"{_HERE}.policy:policy",
         "health": f"{_HERE}.health:health",

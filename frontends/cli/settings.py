@@ -67,6 +67,16 @@ def set_wg_mode(operator: Operator, mode: str) -> None:
     operator.done(operator.send(SetWireGuardMode(mode=mode)), {})
 
 
+@settings.command("set-wg-dns")
+@click.argument("mode", metavar="demote|keep")
+@changing
+def set_wg_dns(operator: Operator, mode: str) -> None:
+    """Set whether the tailnet's resolvers give way to those of a WireGuard-only exit where a node has one."""
+    from engine.domain.commands import SetWireGuardDns
+
+    operator.done(operator.send(SetWireGuardDns(mode=mode)), {})
+
+
 @settings.command("set-pools")
 @click.option("--nodes-v4", required=True, metavar="PREFIX")
 @click.option("--nodes-v6", required=True, metavar="PREFIX")

@@ -20,6 +20,7 @@ from typing import Final, NamedTuple
 from engine.contracts.netmap import (
     TAILNET_KEY,
     ClassObject,
+    ExtrasObject,
     NodeObject,
     TailnetObject,
     UserObject,
@@ -71,6 +72,8 @@ class View:
         """Nodes that have no wire form: shown to nobody, so that they harm nobody (F7)."""
         self._replica: Final = replica
         self._common: Common | None = None
+        self._demoted: Common | None = None
+        """The same for nodes that have an exit which answers names: the tailnet's resolvers are a fall-back there."""
         self._sets: Final = Sets(replica)
         self._sources: Final = Sources(self._sets, self.members)
         self._steering: Final = Steering(replica)
@@ -116,6 +119,8 @@ class View:
         value = self._replica.get(TAILNET_KEY)
         tailnet = value if isinstance(value, TailnetObject) else None
         self._common = None if tailnet is None else common_of(tailnet)
+        has_resolvers = tailnet is not None and bool(tailnet.resolvers)
+        self._demoted = common_of(tailnet, is_demoted=True) if tailnet and has_resolvers else self._common
         base = self._owns.base
         self._owns.begin(tailnet)
         if base == self._owns.base:
@@ -224,8 +229,13 @@ class View:
             extras=own.extras,
             ssh=NOBODY if mine is None else self._shells.of(mine, node),
             profile=self.profile(user_of(node)),
-            common=self._common,
+            common=self._common if mine is None else self._common_of(number) or self._common,
         )
+
+    def _common_of(self, number: NodeId) -> Common | None:
+        extras = self._replica.get(f"extras/{number}")
+        is_demoted = isinstance(extras, ExtrasObject) and extras.demotes
+        return self._demoted if is_demoted else self._common
 
     def _class_of(self, node: NodeObject) -> ClassObject | None:
         """Return the class of a node, None for whoever stands alone."""

@@ -165,6 +165,8 @@ def settings(tailnet: Tailnet) -> SettingsRow:
         domains=domains_of(tailnet),
         wireguard_mode=held.wireguard_mode,
         auto_updates=held.auto_updates,
+        resolvers=held.resolvers,
+        wireguard_dns=held.wireguard_dns,
     )
 
 

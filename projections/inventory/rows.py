@@ -210,3 +210,5 @@ class SettingsRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Those that belong to the tailnet, set or not."""
     wireguard_mode: str
     auto_updates: bool
+    resolvers: tuple[str, ...] = ()
+    wireguard_dns: str = "keep"

@@ -1,11 +1,12 @@
-"""What is one node's own: its connections to WireGuard-only peers.
+"""What is one node's own: its connections to WireGuard-only peers, and whether one of them answers its names.
 
 Rule 1: a connection may have a part of the peer's allowed IPs only. In mode `bypass` connections alone decide. In mode `enforce` the policy must allow the way too: what it does not allow
         is cut from the peer's allowed IPs, and a peer of which nothing is left is not shown (`engine/policy/permit.py`).
+Rule 2: where the tailnet's resolvers are to be demoted, they are for nodes that can use a peer as exit which has resolvers.
 """
 
 from engine.contracts.netmap import Change, ConnectionExtra, ExtrasObject
-from engine.domain.aggregates import Connection, Peer
+from engine.domain.aggregates import DEFAULT_ROUTES, Connection, Peer
 from engine.domain.values import NodeId
 from engine.policy.permit import permitted
 from engine.policy.policy import Permit
@@ -19,12 +20,21 @@ def put_extras(state: NetmapState, node: NodeId) -> Change | None:
     extras = [extra for pair in pairs if (extra := _extra(state, *pair)) is not None]
     if not extras:
         return state.drop(f"extras/{node}")
-    return state.put(ExtrasObject(node=node, connections=tuple(extras)))
+    demotes = state.tailnet.settings.is_demoting and any(_answers(state, extra) for extra in extras)
+    return state.put(ExtrasObject(node=node, connections=tuple(extras), demotes=demotes))
 
 
 def put_all_extras(state: NetmapState) -> list[Change | None]:
     """Hold the connections of all nodes that have any; return what changes."""
     return [put_extras(state, node) for node in sorted(state.tailnet.peers_of_node)]
+
+
+def _answers(state: NetmapState, extra: ConnectionExtra) -> bool:
+    """Return whether the peer is an exit for the node, carries traffic, and has resolvers (rule 2)."""
+    peer = state.tailnet.peers[extra.peer]
+    allowed = peer.allowed_ips if extra.allowed_ips is None else extra.allowed_ips
+    is_usable = peer.parked_key is None and not peer.expired_at and set(allowed) >= DEFAULT_ROUTES
+    return is_usable and bool(peer.extra.exit_node_dns_resolvers)
 
 
 def _extra(state: NetmapState, connection: Connection, peer: Peer) -> ConnectionExtra | None:

@@ -60,10 +60,12 @@ from engine.domain.events import (
     PeerUpdated,
     PolicySet,
     PoolsSet,
+    ResolversSet,
     SelectorAdded,
     SelectorRemoved,
     UserCreated,
     UserRoleSet,
+    WireGuardDnsSet,
     WireGuardModeSet,
 )
 from engine.domain.values import NodeId, PeerId, UserId
@@ -104,11 +106,11 @@ def _touched(state: NetmapState, event: Event) -> list[Change | None]:
     match event:
         case LogStarted():
             return [_put_tailnet(state), *_put_policy(state)]
-        case BaseDomainSet() | DerpMapSet() | AutoUpdatesSet():
+        case BaseDomainSet() | DerpMapSet() | AutoUpdatesSet() | ResolversSet():
             return [_put_tailnet(state)]
         case PolicySet() | DomainsSet():
             return _put_policy(state)
-        case WireGuardModeSet():
+        case WireGuardModeSet() | WireGuardDnsSet():
             return list(put_all_extras(state))
         case UserCreated(user=number) | UserRoleSet(user=number):
             return [_put_user(state, number), *restand(state, number), *_put_enforced(state)]
@@ -137,17 +139,16 @@ def _touched_by_peers(state: NetmapState, event: PeerEvent | ConnectionEvent) ->
         case (
             PeerRegistered(peer=peer)
             | PeerRemoved(peer=peer)
-            | PeerDisabled(peer=peer)
-            | PeerExpired(peer=peer)
-            | PeerEnabled(peer=peer)
             | PeerRenamed(peer=peer)
             | PeerDrained(peer=peer)
             | PeerUndrained(peer=peer)
         ):
             return [_put_peer(state, peer)]
         case PeerUpdated(peer=peer) | PeerTagged(peer=peer):
-            nodes = sorted(state.tailnet.nodes_of_peer.get(peer, ()))
-            return [_put_peer(state, peer), *(put_extras(state, number) for number in nodes)]
+            return [_put_peer(state, peer), *_put_extras_at(state, peer)]
+        case PeerDisabled(peer=peer) | PeerExpired(peer=peer) | PeerEnabled(peer=peer):
+            more = _put_extras_at(state, peer) if state.tailnet.settings.is_demoting else []
+            return [_put_peer(state, peer), *more]
         case PeerMoved() | PeerPoolSet() | SelectorAdded() | SelectorRemoved():
             return []
         case ConnectionAdded(node=number) | ConnectionUpdated(node=number) | ConnectionRemoved(node=number):
@@ -158,11 +159,18 @@ def _touched_by_peers(state: NetmapState, event: PeerEvent | ConnectionEvent) ->
             assert_never(event)
 
 
+def _put_extras_at(state: NetmapState, peer: PeerId) -> list[Change | None]:
+    return [put_extras(state, number) for number in sorted(state.tailnet.nodes_of_peer.get(peer, ()))]
+
+
 def _put_tailnet(state: NetmapState) -> Change | None:
     settings = state.tailnet.settings
     return state.put(
         TailnetObject(
-            base_domain=settings.base_domain, derp_map=settings.derp_map, auto_updates=settings.auto_updates
+            base_domain=settings.base_domain,
+            derp_map=settings.derp_map,
+            auto_updates=settings.auto_updates,
+            resolvers=settings.resolvers,
         )
     )
 

@@ -115,6 +115,10 @@ class NodeNetmap(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     capabilities: tuple[str, ...]
     base_domain: str
     derp: msgspec.Raw
+    resolvers: tuple[str, ...] = ()
+    """What it asks instead of its own resolvers."""
+    fallback_resolvers: tuple[str, ...] = ()
+    """Those of the tailnet where a WireGuard-only exit's go before them."""
 
 
 def view(state: NetmapState, number: NodeId) -> NodeNetmap | None:
@@ -123,6 +127,7 @@ def view(state: NetmapState, number: NodeId) -> NodeNetmap | None:
     settings = state.settings()
     if node is None or settings is None:
         return None
+    is_demoted = state.extras(number).demotes and not node.expired
     own = None if node.expired else state.class_of(node.class_id)
     seen = state.classes_in(own.sees if own is not None else ())
     routes = _routes_shown(state, node.class_id)
@@ -141,6 +146,8 @@ def view(state: NetmapState, number: NodeId) -> NodeNetmap | None:
         ssh=_ssh(state, own) if own is not None else (),
         capabilities=own.capabilities if own is not None else (),
         base_domain=domain,
+        resolvers=() if is_demoted else settings.resolvers,
+        fallback_resolvers=settings.resolvers if is_demoted else (),
         derp=settings.derp_map,
     )
 

@@ -54,10 +54,12 @@ from engine.domain.events import (
     PeerUpdated,
     PolicySet,
     PoolsSet,
+    ResolversSet,
     SelectorAdded,
     SelectorRemoved,
     UserCreated,
     UserRoleSet,
+    WireGuardDnsSet,
     WireGuardModeSet,
     stream_of,
 )
@@ -277,7 +279,10 @@ class Teller:
                 endpoints=(f"192.0.2.{b % 200 + 1}:51820",),
                 ipv4=f"100.96.0.{self.peer_count % 250 + 1}",
                 ipv6=f"fd7a:115c:a1e0:2::{self.peer_count:x}",
-                extra=ExtraConfig(suggest_exit_node=b % 2 == 0),
+                extra=ExtraConfig(
+                    suggest_exit_node=b % 2 == 0,
+                    exit_node_dns_resolvers=("10.64.0.1",) if b % 4 else (),
+                ),
             )
         )
 
@@ -387,6 +392,12 @@ class Teller:
                 WireGuardModeSet(mode=("bypass", "enforce")[a % 2])
                 if a % 3
                 else AutoUpdatesSet(on=bool(a % 2))
+            )
+        elif b % 7 == 6:
+            self.events.append(
+                ResolversSet(resolvers=((), ("9.9.9.9",), ("9.9.9.9", "2620:fe::fe"))[a % 3])
+                if a % 2
+                else WireGuardDnsSet(mode=("keep", "demote")[a // 2 % 2])
             )
         elif b % 3 == 0:
             self.events.append(BaseDomainSet(domain=f"net{a % 3}.internal"))

@@ -45,7 +45,9 @@ from engine.domain.commands import (
     SetNodeExpiry,
     SetPolicy,
     SetPools,
+    SetResolvers,
     SetUserRole,
+    SetWireGuardDns,
     SetWireGuardMode,
     TagNode,
     TagPeer,
@@ -242,6 +244,8 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(SetDomains, domains=st.sampled_from([(), ("example.com",), ("b.example",), ("x",)])),
     st.builds(SetAutoUpdates, on=st.booleans()),
     st.builds(SetWireGuardMode, mode=st.sampled_from(["bypass", "enforce", "x"])),
+    st.builds(SetWireGuardDns, mode=st.sampled_from(["keep", "demote", "x"])),
+    st.builds(SetResolvers, resolvers=st.sampled_from([(), ("1.1.1.1",), ("x",)])),
     st.builds(SetBaseDomain, domain=st.sampled_from(["a.b", "A.b"])),
     small_pools,
 )
@@ -462,4 +466,5 @@ def test_the_commands_of_these_properties_reach_every_event() -> None:
         "ApiKeyCreated", "ApiKeyExpired", "ApiKeyDeleted",
         "UserCreated", "UserRoleSet", "NodeTagged", "NodeRoutesAdvertised", "NodeRoutesApproved",
         "PolicySet", "DomainsSet", "WireGuardModeSet", "AutoUpdatesSet",
+        "ResolversSet", "WireGuardDnsSet",
     }  # fmt: skip

@@ -67,10 +67,21 @@ def entitlement(world: World, viewer: int, capver: int) -> Entitlement | None:
         rules=filters(world, me, capver, _callers(externals, capver) if externals else None),
         ssh={"rules": shells(world, me)},
         profiles=profiles,
-        dns={"Proxied": True, "Domains": [base], "Routes": {base: []}},
+        dns=_dns(world, me, tailnet),
         derp=msgspec.json.decode(tailnet.derp_map),
         domain=base,
     )
+
+
+def _dns(world: World, me: NodeObject, tailnet: TailnetObject) -> Json:
+    """The tailnet's resolvers, as a fall-back where one of the node's WireGuard-only peers answers names."""
+    base = tailnet.base_domain
+    dns: Json = {"Proxied": True, "Domains": [base], "Routes": {base: []}}
+    extras = world.objects.get(f"extras/{me.id}")
+    demotes = isinstance(extras, ExtrasObject) and extras.demotes and world.class_of(me) is not None
+    if tailnet.resolvers:
+        dns["FallbackResolvers" if demotes else "Resolvers"] = [{"Addr": text} for text in tailnet.resolvers]
+    return dns
 
 
 def _connected(world: World, me: NodeObject) -> list[tuple[WireGuardPeerObject, ConnectionExtra]]:

@@ -36,7 +36,9 @@ MARK: Final = "cap:netmap.internal/set/"
 """Begins a source that is a set, for clients that know sources by capability."""
 
 
-def tailnet(base: str = "tail.example.com", *, auto_updates: bool = False) -> TailnetObject:
+def tailnet(
+    base: str = "tail.example.com", *, auto_updates: bool = False, resolvers: tuple[str, ...] = ()
+) -> TailnetObject:
     derp = msgspec.json.encode(
         {
             "Regions": {
@@ -49,7 +51,9 @@ def tailnet(base: str = "tail.example.com", *, auto_updates: bool = False) -> Ta
             }
         }
     )
-    return TailnetObject(base_domain=base, derp_map=msgspec.Raw(derp), auto_updates=auto_updates)
+    return TailnetObject(
+        base_domain=base, derp_map=msgspec.Raw(derp), auto_updates=auto_updates, resolvers=resolvers
+    )
 
 
 def tags_of(class_id: str) -> tuple[str, ...]:

@@ -82,7 +82,7 @@ class Frames(RuleBasedStateMachine):
         self.names = list(rulebook.ENTRIES)
         """The entries of the policy, in order."""
         start: list[NetmapObject] = [
-            tailnet(),
+            tailnet(resolvers=("9.9.9.9",)),
             external(100_000_999, key=CANARY, name="canary"),
             external(100_000_001),
             *(UserObject(id=UserId(number), name=f"user{number}") for number in (1, 2)),
@@ -227,9 +227,13 @@ class Frames(RuleBasedStateMachine):
     def name_user(self, number: int, name: str) -> None:
         self.put(UserObject(id=UserId(number), name=name))
 
-    @rule(base=st.sampled_from(["tail.example.com", "other.example.com"]), auto_updates=st.booleans())
-    def set_tailnet(self, *, base: str, auto_updates: bool) -> None:
-        self.put(tailnet(base, auto_updates=auto_updates))
+    @rule(
+        base=st.sampled_from(["tail.example.com", "other.example.com"]),
+        auto_updates=st.booleans(),
+        resolvers=st.sampled_from([(), ("9.9.9.9",), ("9.9.9.9", "2620:fe::fe")]),
+    )
+    def set_tailnet(self, *, base: str, auto_updates: bool, resolvers: tuple[str, ...]) -> None:
+        self.put(tailnet(base, auto_updates=auto_updates, resolvers=resolvers))
 
     @rule(
         number=PEERS,
@@ -271,7 +275,7 @@ class Frames(RuleBasedStateMachine):
             )
             for n in sorted(peers)
         )
-        self.put(ExtrasObject(node=number, connections=connections))
+        self.put(ExtrasObject(node=number, connections=connections, demotes=bool(masq)))
 
     @rule(number=NODES, ports=st.integers(0, 2))
     def come_and_go(self, number: NodeId, ports: int) -> None:

@@ -128,6 +128,10 @@ def forgets_no_own_part(view: View) -> None:
     spoil(view._owns, "forget", lambda _: None)
 
 
+def demotes_nobody(view: View) -> None:
+    spoil(view, "_common_of", lambda _: view._common)
+
+
 def spoil(part: object, name: str, by: object) -> None:
     setattr(part, name, by)
 
@@ -152,6 +156,7 @@ def test_a_right_view_survives_the_course() -> None:
         keeps_no_places,
         carries_every_set,
         forgets_no_own_part,
+        demotes_nobody,
     ],
 )
 def test_a_view_that_is_wrong_in_one_thing_is_found(wrong: Wrong) -> None:

@@ -249,3 +249,36 @@ def test_a_node_without_a_wire_form_is_shown_to_nobody_and_harms_nobody() -> Non
     made.put(node(2, "u1"))
     assert made.view.broken == set()
     assert TWO in made.view.shown
+
+
+# Resolvers -----------------------------------------------------------------------------------------------------
+
+
+def dns_of(there: Tailnet, number: NodeId) -> dict[str, object]:
+    standing = there.view.standing(number, NEW)
+    assert standing is not None
+    found: dict[str, object] = msgspec.json.decode(standing.common.dns)
+    return found
+
+
+def test_the_tailnets_resolvers_go_before_those_of_an_exit_unless_they_are_demoted() -> None:
+    """Scenario E22; the client's part is measured (reference: WireGuard-only peers, §2.6)."""
+    there = Tailnet()
+    there.put(tailnet(resolvers=("9.9.9.9",)))
+    assert [dns_of(there, number).get("Resolvers") for number in (ONE, TWO)] == [[{"Addr": "9.9.9.9"}]] * 2
+    connection = ConnectionExtra(peer=PeerId(100_000_001))
+    there.put(ExtrasObject(node=ONE, connections=(connection,), demotes=True))
+    one, two = dns_of(there, ONE), dns_of(there, TWO)
+    assert (one.get("Resolvers"), one["FallbackResolvers"]) == (None, [{"Addr": "9.9.9.9"}])
+    assert (two["Resolvers"], two.get("FallbackResolvers")) == ([{"Addr": "9.9.9.9"}], None)
+    assert one["Routes"] == two["Routes"]
+
+
+def test_without_resolvers_nothing_is_demoted() -> None:
+    there = Tailnet()
+    before = there.view.standing(ONE, NEW)
+    there.put(ExtrasObject(node=ONE, connections=(ConnectionExtra(peer=PeerId(100_000_001)),), demotes=True))
+    now = there.view.standing(ONE, NEW)
+    assert before is not None
+    assert now is not None
+    assert now.common is before.common

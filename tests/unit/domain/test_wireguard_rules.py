@@ -26,6 +26,7 @@ from engine.domain.commands import (
     SetMasqueradePool,
     SetNodeExpiry,
     SetPolicy,
+    SetResolvers,
     UpdatePeer,
 )
 from engine.domain.decide import decide
@@ -343,6 +344,13 @@ WARNED: Final = (
         "not inside the allowed IPs",
         peer(allowed_ips=("10.8.0.0/24",), extra_config={"exitNodeDNSResolvers": ["10.64.0.1:53"]}),
         "resolver.outside",
+    ),
+    Cell(
+        "resolvers",
+        "the tailnet's own go before them",
+        extra(exitNodeDNSResolvers=["10.64.0.1"]),
+        "dns.override",
+        lambda scene: scene.when(SetResolvers(resolvers=("9.9.9.9",))),
     ),
     Cell("location", "lower case", located(cityCode="got"), "location.case"),
     Cell(

@@ -9,11 +9,17 @@ from engine.domain.events import (
     ExtraConfig,
     NodeDeleted,
     NodeTagged,
+    PeerDisabled,
+    PeerEnabled,
+    PeerExpired,
     PeerRegistered,
+    PeerUpdated,
+    ResolversSet,
     UserRoleSet,
+    WireGuardDnsSet,
     WireGuardModeSet,
 )
-from engine.domain.values import NodeId, NodeKey, PeerId, StableId, UserId
+from engine.domain.values import Millis, NodeId, NodeKey, PeerId, StableId, UserId
 from projections.netmap.view import view
 from tests.kit.policy_stage import Stage
 from tests.unit.projections.netmap.stages import Policy, acl, keys, ruled, stage, touched
@@ -24,7 +30,7 @@ ENFORCE, BYPASS = WireGuardModeSet(mode="enforce"), WireGuardModeSet(mode="bypas
 INTERNET: Policy = {"src": ["ann@"], "dst": ["autogroup:internet"], "ip": ["*"]}
 
 
-def relay(*allowed: str, tags: tuple[str, ...] = ()) -> Event:
+def relay(*allowed: str, tags: tuple[str, ...] = (), resolvers: tuple[str, ...] = ()) -> Event:
     return PeerRegistered(
         peer=RELAY,
         stable_id=StableId("w"),
@@ -35,7 +41,7 @@ def relay(*allowed: str, tags: tuple[str, ...] = ()) -> Event:
         endpoints=("192.0.2.1:51820",),
         ipv4="100.96.0.1",
         ipv6="fd7a:115c:a1e0:2::1",
-        extra=ExtraConfig(tags=tags),
+        extra=ExtraConfig(tags=tags, exit_node_dns_resolvers=resolvers),
     )
 
 
@@ -133,3 +139,89 @@ def test_a_node_that_goes_takes_its_extras_with_it() -> None:
     there = beside({"grants": [INTERNET]}, *EXIT)
     changes = there.tell(NodeDeleted(node=NodeId(1)))
     assert [change.value for change in changes if change.key == "extras/1"] == [None]
+
+
+# Resolvers -----------------------------------------------------------------------------------------------------
+
+DEMOTE, KEEP = WireGuardDnsSet(mode="demote"), WireGuardDnsSet(mode="keep")
+GLOBAL = ResolversSet(resolvers=("9.9.9.9",))
+OWN = ("10.64.0.1",)
+
+
+def demoted(there: Stage, number: int) -> bool:
+    """Whether the tailnet's resolvers are a fall-back in what the node's client is told, and in what operators read."""
+    dns = there.first(number)["DNSConfig"]
+    netmap = view(there.state, NodeId(number))
+    assert netmap is not None
+    is_fallback = "FallbackResolvers" in dns
+    assert dns["FallbackResolvers" if is_fallback else "Resolvers"] == [{"Addr": "9.9.9.9"}]
+    assert ("Resolvers" in dns) is not is_fallback
+    shown = (netmap.resolvers, netmap.fallback_resolvers)
+    assert shown == (((), ("9.9.9.9",)) if is_fallback else (("9.9.9.9",), ()))
+    return is_fallback
+
+
+def test_demoting_touches_those_who_have_an_exit_with_resolvers_and_nobody_else() -> None:
+    there = stage(None, relay(*EXIT, resolvers=OWN), connected(1), GLOBAL)
+    assert not demoted(there, 1)
+    assert touched(there.tell(DEMOTE)) == {"extras": 1}
+    assert (demoted(there, 1), demoted(there, 2)) == (True, False)
+    assert touched(there.tell(connected(2))) == {"extras": 1}
+    assert demoted(there, 2)
+    assert keys(there.tell(KEEP), "extras") == {"1", "2"}
+    assert not demoted(there, 1)
+
+
+@pytest.mark.parametrize(
+    "peer",
+    [relay(*SITE, resolvers=OWN), relay(*EXIT), relay("0.0.0.0/0", resolvers=OWN)],
+    ids=["site", "none", "half"],
+)
+def test_a_peer_that_is_no_exit_or_has_no_resolvers_demotes_nothing(peer: Event) -> None:
+    assert not demoted(stage(None, peer, connected(1), GLOBAL, DEMOTE), 1)
+
+
+def test_an_exit_that_carries_nothing_demotes_nothing_and_does_again_when_it_is_back() -> None:
+    there = stage(None, relay(*EXIT, resolvers=OWN), connected(1), GLOBAL, DEMOTE)
+    enabled = PeerEnabled(peer=RELAY)
+    for off in (
+        PeerDisabled(peer=RELAY, parked_key=NodeKey("nodekey:" + "cd" * 32)),
+        PeerExpired(peer=RELAY, at=Millis(1)),
+    ):
+        assert keys(there.tell(off), "extras") == {"1"}
+        assert not demoted(there, 1)
+        assert keys(there.tell(enabled), "extras") == {"1"}
+        assert demoted(there, 1)
+
+
+def test_an_exit_that_loses_its_resolvers_demotes_no_longer() -> None:
+    there = stage(None, relay(*EXIT, resolvers=OWN), connected(1), GLOBAL, DEMOTE)
+    key = NodeKey("nodekey:" + "ab" * 32)
+    there.tell(PeerUpdated(peer=RELAY, public_key=key, allowed_ips=EXIT, endpoints=("192.0.2.1:51820",)))
+    assert not demoted(there, 1)
+
+
+def test_where_nothing_is_demoted_a_switch_touches_the_peer_alone() -> None:
+    there = stage(None, relay(*EXIT, resolvers=OWN), connected(1), GLOBAL)
+    parked = PeerDisabled(peer=RELAY, parked_key=NodeKey("nodekey:" + "cd" * 32))
+    assert touched(there.tell(parked)) == {"peer": 1}
+
+
+def test_an_exit_that_the_policy_keeps_from_the_node_demotes_nothing() -> None:
+    there = stage(
+        {"grants": [INTERNET]},
+        relay(*EXIT, resolvers=OWN),
+        connected(1),
+        connected(2),
+        GLOBAL,
+        DEMOTE,
+        ENFORCE,
+    )
+    assert (demoted(there, 1), demoted(there, 2)) == (True, False)
+
+
+def test_the_attribute_that_shows_apps_menu_of_exits_reaches_the_client() -> None:
+    attribute = {"target": ["bob@"], "attr": ["mullvad"]}
+    there = stage({"nodeAttrs": [attribute]}, relay(*EXIT), connected(1), connected(2))
+    assert "mullvad" in there.first(2)["Node"]["CapMap"]
+    assert "mullvad" not in there.first(1)["Node"]["CapMap"]

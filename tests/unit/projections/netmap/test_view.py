@@ -39,6 +39,8 @@ def test_it_has_the_names_of_the_contract() -> None:
         "capabilities",
         "baseDomain",
         "derp",
+        "resolvers",
+        "fallbackResolvers",
     }
     assert whole["self"]["fqdn"] == "node1.netmap.internal"
     assert [peer["id"] for peer in whole["peers"]] == [2]
@@ -201,6 +203,13 @@ def test_capabilities_are_the_policys_and_the_roles() -> None:
         "https://tailscale.com/cap/is-owner",
         "randomize-client-port",
     )
+
+
+def test_the_policy_lets_apps_show_their_menu_of_exits() -> None:
+    """Desktop apps show exits with a location in a menu that only nodes with this attribute have."""
+    policy = {"acls": [], "nodeAttrs": [{"target": ["bob@"], "attr": ["mullvad"]}]}
+    assert under(policy, node=2).capabilities == ("mullvad",)
+    assert "mullvad" not in under(policy).capabilities
 
 
 # Differences ---------------------------------------------------------------------------------------------------
