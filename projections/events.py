@@ -1,7 +1,8 @@
 """What happened, read from the log: pages of events, and the receipts of commands.
 
 Rule 1: a page looks at records until it is full; after `SCANNED` records it ends as soon as it has one row, and after
-        `SCAN_SECONDS` even with none: `next` then says where to go on.
+        `SCAN_SECONDS` even with none: `next` (of the newest: `previous`) then says where to go on.
+Rule 2: a time is found in the log by halving it: recorded time never goes back.
 """
 
 from typing import Final
@@ -11,7 +12,10 @@ from engine.domain.errors import Invalid, NotFound
 from engine.domain.refs import number_of
 from engine.domain.values import CommandId, Position
 from engine.ports import Recorded
-from projections.history.audit import event_row, receipt_row, wanted
+from projections.history.audit import event_row, receipt_row
+from projections.history.lines import NamesNow
+from projections.history.moment import AtPosition, Moment, moment
+from projections.history.wanted import Wanted
 from projections.live import Live
 from projections.pages import MAX_ROWS, PAGE_OCTETS, page
 
@@ -28,18 +32,35 @@ class Events:
         self._live = live
 
     async def listed(self, query: Query) -> dict[str, object]:
-        """Return the events after a position, of the wanted types, that concern a node, peer or user.
+        """Return the events between two moments that the query wants, the oldest or the newest of them.
 
         Raises:
-            Invalid: `query.id_needed`: somebody is named otherwise than by id.
+            Invalid: `query.id_needed`: somebody is named otherwise than by id; `history.moment`.
         """
         _refuse_names(query)
-        found, seen, is_end = await self._scan(query)
-        rows = ((record.position, event_row(record)) for record in found)
-        shown = page(rows, after=query.after, limit=query.limit, budget=PAGE_OCTETS)
+        wanted = Wanted(query, NamesNow(self._live.state.tailnet))
+        start, end = await self._span(query)
+        if query.last:
+            return await self._last(wanted, start, self._live.state.position if end is None else end, query)
+        found, seen, is_end = await self._oldest(wanted, start, end, min(query.limit, MAX_ROWS))
+        rows = ((record.position, event_row(record, wanted.names)) for record in found)
+        shown = page(rows, after=start, limit=query.limit, budget=PAGE_OCTETS)
         follows = shown.next if shown.next is not None else (None if is_end else seen)
         position = max(self._live.state.position, seen)
         return {"position": position, "events": shown.rows, "next": follows}
+
+    async def _last(self, wanted: Wanted, start: Position, end: Position, query: Query) -> dict[str, object]:
+        if query.before is not None:
+            end = min(end, Position(query.before - 1))
+        found, previous = await self._newest(wanted, start, end, min(query.limit, MAX_ROWS))
+        rows = ((-record.position, event_row(record, wanted.names)) for record in found)
+        shown = page(rows, after=-end - 1, limit=query.limit, budget=PAGE_OCTETS)
+        return {
+            "position": self._live.state.position,
+            "events": shown.rows[::-1],
+            "next": None,
+            "previous": previous if shown.next is None else -shown.next,
+        }
 
     async def command(self, query: Query) -> dict[str, object]:
         """Return the receipt of a command."""
@@ -57,23 +78,70 @@ class Events:
             )
         return {"position": position, "command": row}
 
-    async def _scan(self, query: Query) -> tuple[list[Recorded], Position, bool]:
-        limit = min(query.limit, MAX_ROWS)
-        until = self._live.clock.monotonic() + SCAN_SECONDS
+    async def _span(self, query: Query) -> tuple[Position, Position | None]:
+        """Return after which position events are wanted, and up to which; None: whatever comes."""
+        now = self._live.clock.now()
+        since = await self._place(moment(query.since, now))
+        until = await self._place(moment(query.until, now))
+        start = max(Position(query.after), since or Position(0))
+        return start, until
+
+    async def _place(self, at: Moment | None) -> Position | None:
+        """Return the position of the last record at or before a moment; 0 if there is none."""
+        if at is None:
+            return None
+        if isinstance(at, AtPosition):
+            return at.position
+        low, high = Position(0), self._live.state.position  # the answer is in [low, high]
+        while low < high:
+            middle = (low + high + 1) // 2
+            [record] = await self._live.reader.read(Position(middle - 1), 1)
+            if record.envelope.at <= at.at:
+                low = record.position
+            else:
+                high = Position(middle - 1)
+        return low
+
+    async def _oldest(
+        self, wanted: Wanted, start: Position, end: Position | None, limit: int
+    ) -> tuple[list[Recorded], Position, bool]:
+        stop = self._live.clock.monotonic() + SCAN_SECONDS
         found: list[Recorded] = []
-        seen, looked = Position(query.after), 0
+        seen, looked = start, 0
         while True:
             records = await self._live.reader.read(seen, PAGE)
             for record in records:
+                if end is not None and record.position > end:
+                    return found, seen, True
                 seen = record.position
-                if _concerns(record, query):
+                if wanted(record):
                     found.append(record)
                 if len(found) >= limit:
                     return found, seen, False
             looked += len(records)
-            is_late = self._live.clock.monotonic() > until
+            is_late = self._live.clock.monotonic() > stop
             if len(records) < PAGE or (looked >= SCANNED and found) or is_late:
                 return found, seen, len(records) < PAGE
+
+    async def _newest(
+        self, wanted: Wanted, start: Position, end: Position, limit: int
+    ) -> tuple[list[Recorded], Position | None]:
+        """Return the newest first, and before which position to go on."""
+        stop = self._live.clock.monotonic() + SCAN_SECONDS
+        found: list[Recorded] = []
+        high, looked = end, 0
+        while high > start:
+            low = Position(max(start, high - PAGE))
+            records = [r for r in await self._live.reader.read(low, PAGE) if r.position <= high]
+            for record in reversed(records):
+                if wanted(record):
+                    found.append(record)
+                if len(found) >= limit:
+                    return found, record.position
+            high, looked = low, looked + PAGE
+            if (looked >= SCANNED and found) or self._live.clock.monotonic() > stop:
+                return found, Position(high + 1) if high > start else None
+        return found, None
 
     async def _receipt(self, command: CommandId) -> Recorded | None:
         place = self._live.receipts.find(command)
@@ -89,13 +157,6 @@ class Events:
                     return record
             after = records[-1].position
         return None
-
-
-def _concerns(record: Recorded, query: Query) -> bool:
-    if not wanted(record.event, query.types):
-        return False
-    asked = (("node", query.node), ("peer", query.peer), ("user", query.user))
-    return all(ref is None or getattr(record.event, field, None) == number_of(ref) for field, ref in asked)
 
 
 def _refuse_names(query: Query) -> None:

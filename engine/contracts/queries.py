@@ -70,6 +70,22 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_un
     """The older of two versions, by its position or its digest."""
     to: int | str | None = None
     """The newer of two versions."""
+    since: int | str | None = None
+    """Only events after this moment, in the forms of `at`."""
+    until: int | str | None = None
+    """Only events up to this moment, in the forms of `at`."""
+    actor: str | None = None
+    """Only what this actor did; `*` at the end stands for anything."""
+    cause: str | None = None
+    """Only what happened because of this: a command's id, or a word as `deadline`."""
+    text: Annotated[str, msgspec.Meta(max_length=256)] | None = None
+    """Only events whose words, reason or stream hold this, in any case of letters."""
+    receipts: bool = True
+    """Whether answers to commands are told too."""
+    last: bool = False
+    """The newest `limit` events instead of the oldest, still in order; `before` goes on from there."""
+    before: int | None = None
+    """Only events before this position; for `last`."""
 
 
 class HeadReply(msgspec.Struct, frozen=True, kw_only=True):

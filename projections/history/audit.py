@@ -4,13 +4,13 @@ Rule 1: digests of secrets are left out: nobody has a use for them here.
 Rule 2: an event's own fields are in camelCase under `event`; what they hold is as it is in the log.
 """
 
-from collections.abc import Collection
 from typing import Final
 
 import msgspec
 
 from engine.domain.events import ApiKeyCreated, AuthKeyCreated, CommandHandled, Event, tag_of
 from engine.ports import Recorded
+from projections.history.lines import Names, line
 
 
 class EventRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -27,6 +27,8 @@ class EventRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     reason: str
     digest: str
     event: dict[str, object]
+    text: str
+    """What happened, in words that go after the actor's name."""
 
 
 class ReceiptRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -44,14 +46,8 @@ class ReceiptRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 _HIDDEN: Final = {AuthKeyCreated: "digest", ApiKeyCreated: "digest", CommandHandled: "digest"}
 
 
-def wanted(event: Event, types: Collection[str]) -> bool:
-    """Return whether the event is of one of the types: `PeerRegistered.v1`, or any version by `PeerRegistered`."""
-    tag = tag_of(event)
-    return not types or tag in types or tag.partition(".")[0] in types
-
-
-def event_row(record: Recorded) -> EventRow:
-    """Return a record's row."""
+def event_row(record: Recorded, names: Names) -> EventRow:
+    """Return a record's row; `names` says what things are called in its text."""
     envelope = record.envelope
     return EventRow(
         position=record.position,
@@ -65,6 +61,7 @@ def event_row(record: Recorded) -> EventRow:
         reason=envelope.reason,
         digest=record.digest,
         event=_fields(record.event),
+        text=line(record.event, names),
     )
 
 

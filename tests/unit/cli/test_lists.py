@@ -1,6 +1,8 @@
 """What is asked, and how answers look in each form."""
 
+import csv
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -117,7 +119,23 @@ def test_an_empty_list_says_so_beside_the_data() -> None:
         (
             "events list --after 5 --limit 2 --type PeerRegistered,UserCreated.v1",
             "event.list",
-            {"after": 5, "limit": 2, "types": ["PeerRegistered", "UserCreated.v1"]},
+            {"after": 5, "limit": 2, "types": ["PeerRegistered", "UserCreated.v1"], "receipts": False},
+        ),
+        (
+            "events list --actor api-* --node 7 --since -2h --until 90 --grep exit --command c1 --receipts",
+            "event.list",
+            {
+                "last": True,
+                "limit": 100,
+                "types": [],
+                "actor": "api-*",
+                "node": 7,
+                "since": "-2h",
+                "until": 90,
+                "text": "exit",
+                "id": "c1",
+                "receipts": True,
+            },
         ),
         ("settings get", "settings.get", {}),
     ],
@@ -212,7 +230,7 @@ def test_a_netmap_shows_nodes_and_wireguard_only_peers() -> None:
 def test_tail_begins_now_and_goes_on_from_the_last_position() -> None:
     made = Stage()
     made.answers("head.get", {"epoch": "e", "position": 5})
-    pages = {
+    pages: dict[int, dict[str, Any]] = {
         5: [{"position": 6, "type": "UserCreated.v1"}],
         6: [{"position": 9, "type": "PeerRegistered.v1"}],
         9: [],
@@ -221,6 +239,64 @@ def test_tail_begins_now_and_goes_on_from_the_last_position() -> None:
     result = made.run("events", "tail", "--until-idle", "-o", "json")
     assert result.exit_code == 0, result.output
     assert [json.loads(line)["position"] for line in result.stdout.splitlines()] == [6, 9]
+
+
+EVENT = {
+    "position": 6,
+    "type": "PeerRegistered.v1",
+    "stream": "peer/1",
+    "version": 1,
+    "at": 1_700_000_000_000,
+    "actor": "operator",
+    "commandId": "c1",
+    "cause": "",
+    "reason": "=new exit",
+    "digest": "ab",
+    "event": {"type": "PeerRegistered.v1", "name": "x"},
+    "text": "registered peer 1 x",
+}
+
+
+def test_events_say_who_did_what_and_why_and_how_to_go_on() -> None:
+    made = Stage()
+    made.answers("event.list", {"position": 9, "events": [EVENT], "next": None, "previous": 6})
+    result = made.run("events", "list")
+    assert "registered peer 1 x" in result.stdout
+    assert "operator" in result.stdout
+    assert "more: --before 6" in result.stderr
+
+
+def test_one_event_is_shown_whole() -> None:
+    made = Stage()
+    made.answers("event.list", {"position": 9, "events": [EVENT]})
+    shown = made.run("events", "show", "6")
+    assert "operator registered peer 1 x" in shown.stdout
+    assert "event.name" in shown.stdout
+    assert made.run("events", "show", "5").exit_code == 4
+
+
+def test_an_export_has_every_page_once_and_stops_at_the_present() -> None:
+    made = Stage()
+    made.answers("head.get", {"epoch": "e", "position": 7})
+    pages: dict[int, dict[str, Any]] = {
+        0: {"events": [EVENT], "next": 6},
+        6: {"events": [{**EVENT, "position": 7}, {**EVENT, "position": 8}], "next": None},
+    }
+    made.replies["event.list"] = lambda body: {"position": 9, **pages[body["after"]]}
+    result = made.run("events", "export")
+    assert [json.loads(line)["position"] for line in result.stdout.splitlines()] == [6, 7]
+
+
+def test_a_spreadsheet_takes_no_reason_for_a_formula(tmp_path: Path) -> None:
+    made = Stage()
+    made.answers("head.get", {"epoch": "e", "position": 7})
+    made.answers("event.list", {"position": 9, "events": [EVENT], "next": None})
+    out = tmp_path / "events.csv"
+    result = made.run("events", "export", "--format", "csv", "--out", str(out))
+    assert result.exit_code == 0, result.output
+    head, row = csv.reader(out.read_text().splitlines())
+    assert dict(zip(head, row, strict=True))["reason"] == "'=new exit"
+    assert [file.name for file in tmp_path.iterdir()] == ["events.csv"]
 
 
 def test_health_names_who_is_missing() -> None:

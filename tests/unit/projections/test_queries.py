@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import datetime as dt
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -264,6 +265,64 @@ async def test_events_are_found_by_type_by_node_and_in_pages() -> None:
             after = reply["next"]
         assert found == [record.position for record in at.log.records]
         assert await at.refused("event", "list", node="node1") == "query.id_needed"
+
+
+async def found(at: Desk, **fields: object) -> list[int]:
+    return [row["position"] for row in (await at.ask("event", "list", **fields))["events"]]
+
+
+async def test_events_are_found_by_who_why_and_what_they_say() -> None:
+    async with desk() as at:
+        everything = (await at.ask("event", "list"))["events"]
+        assert all(row["text"] for row in everything)
+        actor = everything[1]["actor"]
+        assert await found(at, actor=actor) == [
+            row["position"] for row in everything if row["actor"] == actor
+        ]
+        assert await found(at, actor=actor[:2] + "*")
+        assert await found(at, actor=actor[:2]) == []
+        command = everything[2]["commandId"]
+        assert await found(at, id=command) == [
+            row["position"] for row in everything if row["commandId"] == command
+        ]
+        [connected] = [row for row in everything if row["type"] == "ConnectionAdded.v1"]
+        assert await found(at, text="CONNECTED NODE") == [connected["position"]]
+        assert await found(at, text="connected to nothing") == []
+        receipts = [row["position"] for row in everything if row["type"] == "CommandHandled.v1"]
+        assert receipts
+        assert not set(receipts) & set(await found(at, receipts=False))
+        assert await found(at, cause="nothing") == []
+
+
+async def test_the_newest_events_come_in_order_and_go_back_in_pages() -> None:
+    async with desk() as at:
+        every = await found(at)
+        assert await found(at, last=True, limit=3) == every[-3:]
+        seen: list[int] = []
+        before: int | None = None
+        while True:
+            fields = {"last": True, "limit": 2} | ({} if before is None else {"before": before})
+            reply = await at.ask("event", "list", **fields)
+            seen = [row["position"] for row in reply["events"]] + seen
+            before = reply["previous"]
+            if before is None:
+                break
+        assert seen == every
+
+
+async def test_events_are_found_between_two_moments() -> None:
+    async with desk() as at:
+        rows = (await at.ask("event", "list"))["events"]
+        every = [row["position"] for row in rows]
+        assert await found(at, since=every[2], until=every[4]) == every[3:5]
+        assert await found(at, since=every[2], until=every[4], last=True, limit=1) == every[4:5]
+        for pivot in rows:
+            at_pivot = dt.datetime.fromtimestamp(pivot["at"] / 1000, dt.UTC).isoformat()
+            later = [row["position"] for row in rows if row["at"] > pivot["at"]]
+            assert await found(at, since=at_pivot) == later
+            assert await found(at, until=at_pivot) == [p for p in every if p not in later]
+        assert await found(at, since="2001-01-01T00:00:00Z") == every
+        assert await found(at, until="2001-01-01T00:00:00Z") == []
 
 
 async def test_a_commands_receipt_is_found_even_when_it_is_no_longer_held() -> None:
