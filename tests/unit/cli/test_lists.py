@@ -230,7 +230,7 @@ def test_a_netmap_shows_nodes_and_wireguard_only_peers() -> None:
 def test_tail_begins_now_and_goes_on_from_the_last_position() -> None:
     made = Stage()
     made.answers("head.get", {"epoch": "e", "position": 5})
-    pages: dict[int, dict[str, Any]] = {
+    pages: dict[int, list[dict[str, Any]]] = {
         5: [{"position": 6, "type": "UserCreated.v1"}],
         6: [{"position": 9, "type": "PeerRegistered.v1"}],
         9: [],
