@@ -108,11 +108,22 @@ class Reasons:
         scene = Scene(then.state, then.causes, self._now(then, query), presence)
         async with self._turn:
             found = await asyncio.to_thread(examine, scene)
-        shown = page(enumerate(found, 1), after=query.after, limit=query.limit)
+        shown = page(enumerate(found.findings, 1), after=query.after, limit=query.limit)
         first = query.after
-        rows = await self._rows(found[first : first + len(shown.rows)], self._text(then))
-        counts = {verdict: sum(f.verdict == verdict for f in found) for verdict in ("blocks", "warn", "note")}
-        return {"position": then.state.position, **counts, "findings": rows, "next": shown.next}
+        rows = await self._rows(found.findings[first : first + len(shown.rows)], self._text(then))
+        more = [
+            {"verdict": verdict, "code": code, "count": n}
+            for (verdict, code), n in sorted(found.more.items())
+        ]
+        return {
+            "position": then.state.position,
+            "blocks": found.count("blocks"),
+            "warn": found.count("warn"),
+            "note": found.count("note"),
+            "more": more,
+            "findings": rows,
+            "next": shown.next,
+        }
 
     async def _then(self, query: Query) -> Then:
         return await self._past.then(moment(query.at, self._live.clock.now()))

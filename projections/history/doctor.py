@@ -2,23 +2,27 @@
 
 Rule 1: each thing is said once: what is so of a peer or a node is not said again for each of its connections.
 Rule 2: nobody is told that a peer without connections is disabled: relays that have gone from a list are.
-Rule 3: the cost is linear in connections, peers and nodes that are connected.
+Rule 3: the cost is linear in connections, peers and nodes that are connected. Connections that are alike (`_alike`) are looked
+        at once as long as nothing is wrong with them.
+Rule 4: of one kind `MAX_EACH` findings are told, and how many more there are.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
+import msgspec
 from msgspec.structs import replace
 
-from engine.domain.aggregates import Peer
+from engine.domain.aggregates import Node, Peer
 from engine.domain.masqpool import capacity_of
 from engine.domain.pairs import named
-from engine.domain.values import NodeId
+from engine.domain.values import NodeId, PeerId
 from engine.policy.ranges import overlap, span_of
-from projections.history.findings import SEVERITY, Finding, severity
+from projections.history.findings import SEVERITY, Finding, Verdict, severity
 from projections.history.places import clashes, coordinates, has_coordinates, of_peer
 from projections.history.scene import Scene
-from projections.history.traffic import traffic
+from projections.history.traffic import is_multicast, mutual, traffic
 from projections.history.way import of_node, way
 
 NEARLY: Final = 0.9
@@ -26,18 +30,59 @@ NEARLY: Final = 0.9
 _OF_STATE: Final = frozenset({"peer.disabled", "peer.expired", "peer.drained"})
 _MUTUAL: Final = frozenset({"allowedips.overlap", "endpoint.shared"})
 """What two peers of a node have in common; the records that made it so are the same from either side."""
+MAX_EACH: Final = 1_000
+"""Findings of one code and verdict that are told."""
+Kind = tuple[Verdict, str]
+"""A verdict and a code."""
 _NAMED: Final = 10
 """Peers that one finding names; it says how many more there are."""
 
 
-def examine(scene: Scene) -> list[Finding]:
-    """Return all that is wrong, the worst first."""
-    found = [*_tailnet(scene)]
+class Report(msgspec.Struct, frozen=True):
+    """What is wrong, the worst first, and how many more findings of each verdict and code there are."""
+
+    findings: tuple[Finding, ...]
+    more: Mapping[tuple[Verdict, str], int]
+
+    def count(self, verdict: Verdict) -> int:
+        """Return how many findings of a verdict there are, told or not."""
+        told = sum(finding.verdict == verdict for finding in self.findings)
+        return told + sum(count for (kind, _), count in self.more.items() if kind == verdict)
+
+
+def examine(scene: Scene) -> Report:
+    """Return all that is wrong."""
+    told = _Told()
+    for finding in _tailnet(scene):
+        told.add(finding)
     for number in sorted(scene.tailnet.peers):
-        found += _peer(scene, scene.tailnet.peers[number])
+        for finding in _peer(scene, scene.tailnet.peers[number]):
+            told.add(finding)
+    looks: dict[object, tuple[Kind, ...] | None] = {}
     for connected in sorted(scene.tailnet.peers_of_node):
-        found += _node(scene, connected)
-    return sorted(found, key=severity)
+        _node(scene, connected, looks, told)
+    return Report(tuple(sorted(told.findings, key=severity)), told.more)
+
+
+class _Told:
+    """Findings, as far as they are told (rule 4)."""
+
+    def __init__(self) -> None:
+        self.findings: Final[list[Finding]] = []
+        self.more: Final[Counter[Kind]] = Counter()
+        self._held: Final[Counter[Kind]] = Counter()
+
+    def add(self, finding: Finding) -> None:
+        kind = finding.verdict, finding.code
+        if self.is_full([kind]):
+            self.more[kind] += 1
+        else:
+            self._held[kind] += 1
+            self.findings.append(finding)
+
+    def is_full(self, kinds: Iterable[Kind]) -> bool:
+        """Return whether nothing more is told of these kinds."""
+        return all(self._held[kind] >= MAX_EACH for kind in kinds)
 
 
 def _is_wrong(finding: Finding) -> bool:
@@ -108,18 +153,71 @@ def _pools(scene: Scene, peer: Peer) -> Iterator[Finding]:
             )
 
 
-def _node(scene: Scene, number: NodeId) -> Iterator[Finding]:
+def _node(scene: Scene, number: NodeId, looks: dict[object, tuple[Kind, ...] | None], told: _Told) -> None:
+    """Tell what is wrong with a node and its connections; `looks` has what is wrong with those that were looked at.
+
+    What is wrong with a node is no matter of one connection: None.
+    """
     node = scene.tailnet.nodes[number]
     own = list(of_node(scene, node))
-    yield from filter(_is_wrong, own)
     said: set[object] = {finding.code for finding in own}
-    for peer in sorted(scene.tailnet.peers_of_node[node.id]):
+    for finding in filter(_is_wrong, own):
+        told.add(finding)
+    shared = _in_common(scene, node)
+    for peer in sorted(scene.tailnet.peers_of_node[number]):
+        alike = _alike(scene, node, peer)
+        kinds = looks.get(alike)
+        if kinds is not None and told.is_full(kinds) and peer not in shared:
+            told.more.update(kinds)
+            continue
         pair = scene.pair(node, scene.tailnet.peers[peer])
-        for finding in (*way(scene, pair), *traffic(scene, pair)):
+        found = [f for f in (*way(scene, pair), *traffic(scene, pair)) if _is_wrong(f)]
+        looks[alike] = tuple((f.verdict, f.code) for f in found) if all(f.peer for f in found) else None
+        found += [f for f in mutual(scene, pair) if peer in shared and pair.told is not None]
+        for finding in found:
             what = _what(finding)
-            if _is_wrong(finding) and what not in said:
+            if what not in said:
                 said.add(what)
-                yield finding
+                told.add(finding)
+
+
+def _alike(scene: Scene, node: Node, peer: PeerId) -> object:
+    """Return all that findings about a connection depend on, but for what they name and what concerns other peers."""
+    held, extra = scene.tailnet.connections[node.id, peer], scene.extra_of(node.id, peer)
+    terms = None if extra is None else extra.allowed_ips
+    addresses = _sort_of(held.ipv4_masq), _sort_of(held.ipv6_masq)
+    stale = bool(held.stale_since), held.exported is None
+    mine = scene.state.node(node.id)
+    policy = mine.class_id if mine is not None and scene.tailnet.settings.is_enforced else ""
+    return (
+        peer,
+        terms,
+        held.allowed_ips,
+        addresses,
+        stale,
+        scene.capver(node),
+        policy,
+        node.expired,
+        extra is None,
+    )
+
+
+def _sort_of(address: str) -> str:
+    """Return what sort of masquerade address it is: none, a usable one or a multicast one."""
+    if not address:
+        return "none"
+    return "multicast" if is_multicast(address) else "usable"
+
+
+def _in_common(scene: Scene, node: Node) -> set[PeerId]:
+    """Return the node's peers that share a prefix or an endpoint with another one."""
+    found, held = set(scene.overlaps(node)), dict[str, PeerId]()
+    for number in scene.tailnet.peers_of_node[node.id]:
+        for endpoint in scene.tailnet.peers[number].endpoints:
+            other = held.setdefault(endpoint, number)
+            if other != number:
+                found |= {number, other}
+    return found
 
 
 def _what(finding: Finding) -> object:

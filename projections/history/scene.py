@@ -4,10 +4,9 @@ Rule 1: what a node is told comes from `engine/contracts/told.py` and from its e
 Rule 2: a client that has never said its capability version is taken for a new one, as it will be when it comes.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Final, NamedTuple
-
-import msgspec
 
 from engine.contracts.netmap import ConnectionExtra
 from engine.contracts.told import Told, told_of
@@ -21,6 +20,10 @@ from projections.netmap.state import NetmapState
 
 _NEW_CLIENT: Final = 1 << 16
 """A capability version that can do everything."""
+OVERLAPS: Final = 1_000
+"""Overlaps of one node's peers that are looked for."""
+_Routed = tuple[Span, str, PeerId]
+"""A prefix as numbers and as text, and whose it is."""
 
 
 class Pair(NamedTuple):
@@ -38,9 +41,8 @@ class Pair(NamedTuple):
 
 
 class Overlap(NamedTuple):
-    """That two of a node's peers route the same addresses."""
+    """That a peer of a node and another one route the same addresses."""
 
-    peer: PeerId
     prefix: str
     other: PeerId
     others: str
@@ -58,7 +60,7 @@ class Scene:
         self.now: Final = now
         self.presence: Final = presence
         self._extras: dict[NodeId, dict[PeerId, ConnectionExtra]] = {}
-        self._overlaps: dict[NodeId, tuple[Overlap, ...]] = {}
+        self._overlaps: dict[NodeId, dict[PeerId, list[Overlap]]] = {}
         self._routes: Final = tuple(span_of(prefix) for prefix in state.routers)
 
     def pair(self, node: Node, peer: Peer, capver: int | None = None) -> Pair:
@@ -74,6 +76,10 @@ class Scene:
             version,
         )
 
+    def extra_of(self, node: NodeId, peer: PeerId) -> ConnectionExtra | None:
+        """Return what the netmap says of a connection; None: nothing."""
+        return self._extras_of(node).get(peer)
+
     def capver(self, node: Node) -> int:
         """Return the last known capability version of a node's client; 0 if it never said one."""
         known = self.presence(node.id)
@@ -84,11 +90,14 @@ class Scene:
         held = self.state.node(node.id)
         return None if held is None else self.state.identities.get(held.class_id)
 
-    def overlaps(self, node: Node) -> tuple[Overlap, ...]:
-        """Return which of the node's peers route the same addresses, default routes aside."""
+    def overlaps(self, node: Node) -> Mapping[PeerId, Sequence[Overlap]]:
+        """Return for the node's peers which others route the same addresses, default routes aside; `OVERLAPS` at most."""
         known = self._overlaps.get(node.id)
         if known is None:
-            known = tuple(_overlaps(self._spans(node)))
+            known = {}
+            for one, other in islice(_overlaps(self._spans(node)), OVERLAPS):
+                known.setdefault(one[2], []).append(Overlap(one[1], other[2], other[1]))
+                known.setdefault(other[2], []).append(Overlap(other[1], one[2], one[1]))
             self._overlaps = {node.id: known}
         return known
 
@@ -110,22 +119,20 @@ class Scene:
             return None
         return told_of(held, extra, capver)
 
-    def _spans(self, node: Node) -> Iterator[tuple[Span, str, PeerId]]:
+    def _spans(self, node: Node) -> Iterator[_Routed]:
         for extra in self.state.extras(node.id).connections:
             peer = self.tailnet.peers[extra.peer]
             routes = peer.allowed_ips if extra.allowed_ips is None else extra.allowed_ips
             yield from ((span_of(route), route, peer.id) for route in routes if route not in DEFAULT_ROUTES)
 
 
-def _overlaps(spans: Iterable[tuple[Span, str, PeerId]]) -> Iterator[Overlap]:
-    """Yield the overlaps of different peers, each pair of prefixes once; the cost is that of sorting, and of what is found."""
-    before: list[tuple[Span, str, PeerId]] = []
-    for span, prefix, peer in sorted(spans):
-        before = [one for one in before if overlap(one[0], span)]
-        for _, others, other in before:
-            if other != peer:
-                yield Overlap(peer, prefix, other, others)
-        before.append((span, prefix, peer))
+def _overlaps(spans: Iterable[_Routed]) -> Iterator[tuple[_Routed, _Routed]]:
+    """Yield what overlaps of different peers, each two once; the cost is that of sorting, and of what is found."""
+    before: list[_Routed] = []
+    for routed in sorted(spans):
+        before = [one for one in before if overlap(one[0], routed[0])]
+        yield from ((routed, one) for one in before if one[2] != routed[2])
+        before.append(routed)
 
 
 def frozen(state: NetmapState) -> NetmapState:
@@ -140,8 +147,3 @@ def frozen(state: NetmapState) -> NetmapState:
     other.sets = {name: list(classes) for name, classes in state.sets.items()}
     other.routers = {prefix: list(nodes) for prefix, nodes in state.routers.items()}
     return other
-
-
-def fields_of(value: msgspec.Struct) -> dict[str, object]:
-    """Return a struct's fields by the names that JSON has."""
-    return {field.encode_name: getattr(value, field.name) for field in msgspec.structs.fields(value)}

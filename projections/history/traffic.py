@@ -6,6 +6,7 @@ Rule 2: what is so of the peer for every node is in `places.py`.
 
 import ipaddress
 from collections.abc import Iterator
+from functools import lru_cache
 
 from msgspec.structs import replace
 
@@ -23,12 +24,11 @@ _FLAGS = {4: "--ipv4-masq-addr", 6: "--ipv6-masq-addr"}
 
 
 def traffic(scene: Scene, pair: Pair) -> Iterator[Finding]:
-    """Yield what concerns traffic between the two; nothing if the node is not told of the peer."""
+    """Yield what concerns traffic between the two, others aside; nothing if the node is not told of the peer."""
     if pair.told is None or pair.connection is None:
         return
     yield from _masquerade(scene, pair, pair.told)
     yield from _routes(scene, pair, pair.told)
-    yield from _overlaps(scene, pair)
     yield from _resolvers(scene, pair, pair.told)
     yield from _far_side(scene, pair)
 
@@ -52,7 +52,7 @@ def _masquerade(scene: Scene, pair: Pair, told: Told) -> Iterator[Finding]:
     addresses = {4: told.ipv4_masq, 6: told.ipv6_masq}
     given = {4: told.ipv4_masq, 6: pair.connection.ipv6_masq if pair.connection is not None else ""}
     routed = {version for version in addresses if any((":" in r) == (version == 6) for r in told.routes)}  # noqa: PLR2004
-    usable = {v for v, text in addresses.items() if text and not ipaddress.ip_address(text).is_multicast}
+    usable = {v for v, text in addresses.items() if text and not is_multicast(text)}
     if routed and not routed & usable:
         text = (
             f"nothing that node {named(pair.node)} sends to {named(pair.peer)} has a source that is answered"
@@ -80,12 +80,18 @@ def _masquerade(scene: Scene, pair: Pair, told: Told) -> Iterator[Finding]:
             yield replace(about, code="masq.multicast", verdict="warn", text=text, fix=fix)
 
 
+@lru_cache(maxsize=65_536)
+def is_multicast(address: str) -> bool:
+    """Return whether a masquerade address is a multicast one, which no host can have as its source."""
+    return ipaddress.ip_address(address.partition("/")[0]).is_multicast
+
+
 def _update(pair: Pair) -> str:
     """Return the command line that gives the connection both masquerade addresses."""
     held = pair.connection
     line = command_line("update", pair.node.id, pair.peer.id)
     for version, address in ((4, held and held.ipv4_masq), (6, held and held.ipv6_masq)):
-        is_good = address and not ipaddress.ip_address(address.partition("/")[0]).is_multicast
+        is_good = address and not is_multicast(address)
         line += f" {_FLAGS[version]} {address if is_good else 'ADDRESS'}"
     return line
 
@@ -130,23 +136,21 @@ def is_half_exit(allowed_ips: tuple[str, ...]) -> bool:
     return len(DEFAULT_ROUTES.intersection(allowed_ips)) == 1
 
 
-def _overlaps(scene: Scene, pair: Pair) -> Iterator[Finding]:
-    for found in scene.overlaps(pair.node):
-        if pair.peer.id not in (found.peer, found.other):
-            continue
-        mine, theirs, other = found.prefix, found.others, found.other
-        if found.other == pair.peer.id:
-            mine, theirs, other = found.others, found.prefix, found.peer
-        about = _common(scene, pair, "peer.allowed", other)
-        text = f"{mine} of {named(pair.peer)} overlaps {theirs} of {named(scene.tailnet.peers[other])}, to which the node is connected too"
-        fix = command_line("remove", pair.node.id, other)
+def mutual(scene: Scene, pair: Pair) -> Iterator[Finding]:
+    """Yield what the peer has in common with others of the node, and may not."""
+    node, peer, tailnet = pair.node, pair.peer, scene.tailnet
+    for found in scene.overlaps(node).get(peer.id, ()):
+        about, other = _common(scene, pair, "peer.allowed", found.other), tailnet.peers[found.other]
+        text = f"{found.prefix} of {named(peer)} overlaps {found.others} of {named(other)}, to which the node is connected too"
+        fix = command_line("remove", node.id, other.id)
         yield replace(about, code="allowedips.overlap", verdict="warn", text=text, fix=fix)
-    mine_too = scene.tailnet.peers_of_node.get(pair.node.id, set()) - {pair.peer.id}
-    for endpoint in pair.peer.endpoints:
-        for other in sorted(mine_too & scene.tailnet.peers_by_endpoint.get(endpoint, set())):
-            about = _common(scene, pair, "peer.endpoints", other)
-            text = f"{endpoint} is an endpoint of {named(pair.peer)} and of {named(scene.tailnet.peers[other])}: answers are mistaken"
-            fix = command_line("remove", pair.node.id, other)
+    for endpoint in peer.endpoints:
+        for number in sorted(tailnet.peers_by_endpoint.get(endpoint, set()) - {peer.id}):
+            if (node.id, number) not in tailnet.connections:
+                continue
+            about, other = _common(scene, pair, "peer.endpoints", number), tailnet.peers[number]
+            text = f"{endpoint} is an endpoint of {named(peer)} and of {named(other)}: answers are mistaken"
+            fix = command_line("remove", node.id, number)
             yield replace(about, code="endpoint.shared", verdict="warn", text=text, fix=fix)
 
 

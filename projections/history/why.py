@@ -15,7 +15,7 @@ from projections.history.causes import Gone
 from projections.history.findings import SEVERITY, Explanation, Finding
 from projections.history.places import of_peer, of_place
 from projections.history.scene import Scene
-from projections.history.traffic import traffic
+from projections.history.traffic import mutual, traffic
 from projections.history.way import of_node, way
 
 
@@ -26,7 +26,9 @@ def explain(scene: Scene, node: Node, peer: Peer, capver: int | None = None) -> 
     """
     pair = scene.pair(node, peer, capver)
     found = [*way(scene, pair), *of_peer(scene, peer), *of_place(scene, peer, node.id)]
-    return _explanation([*found, *traffic(scene, pair)], is_seen=pair.told is not None)
+    if pair.told is not None:
+        found += [*traffic(scene, pair), *mutual(scene, pair)]
+    return _explanation(found, is_seen=pair.told is not None)
 
 
 def removed(node: Node, number: int, gone: Gone) -> Explanation:

@@ -131,7 +131,9 @@ class Theatre(scenario.Scene):
 
     def doctor(self, *, besides: str = "farside.unrecorded") -> list[Finding]:
         """What is wrong with all; nobody here writes down what far sides were told."""
-        return [finding for finding in examine(self.folded.scene(self.now)) if finding.code != besides]
+        return [
+            finding for finding in examine(self.folded.scene(self.now)).findings if finding.code != besides
+        ]
 
     def record(self, finding: Finding) -> list[Recorded]:
         """The records that a finding names."""

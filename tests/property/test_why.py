@@ -103,7 +103,7 @@ def test_the_doctor_says_what_is_said_of_each_pair(log: list[Recorded]) -> None:
     folded = Folded(log)
     scene, tailnet = folded.scene(), folded.state.tailnet
     wrong = {what(f) for pair in tailnet.connections for f in pair_findings(scene, *pair)}
-    named = {what(f) for f in examine(scene) if f.verdict in ("blocks", "warn")}
+    named = {what(f) for f in examine(scene).findings if f.verdict in ("blocks", "warn")}
     assert wrong <= named, wrong - named
     overall = {"location.city", "derp.coordinates", "pool.nearly", "exit.one_default", "suggest.no_exit"}
     assert {one for one in named - wrong if one[0] not in overall} == set()
@@ -131,7 +131,7 @@ def test_what_a_finding_names_is_in_the_log_and_what_is_said_of_a_copy_is_the_sa
     positions = {record.position for record in log}
     scene = folded.scene()
     said = examine(scene)
-    assert all(set(finding.made) <= positions for finding in said)
+    assert all(set(finding.made) <= positions for finding in said.findings)
     copied = frozen(folded.state)
     assert snapshot_of(copied) == snapshot_of(folded.state)
     assert examine(Scene(copied, folded.causes.copy(), scene.now)) == said

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from engine.domain.commands import (
     DisablePeer,
     ExpireNode,
@@ -11,7 +13,9 @@ from engine.domain.commands import (
     UpdatePeer,
 )
 from engine.domain.values import PeerId
+from projections.history import doctor
 from projections.history.causes import Causes
+from projections.history.doctor import examine
 from projections.history.findings import SEVERITY, severity
 from projections.history.places import has_coordinates
 from tests.kit.reasons import Folded, Theatre, codes
@@ -176,3 +180,30 @@ def test_connections_of_which_nothing_was_recorded_are_counted() -> None:
     assert finding.text.startswith("of 1 connections")
     at.when(RecordExport(peer=RELAY))
     assert at.doctor(besides="") == []
+
+
+def test_what_is_wrong_with_a_node_is_told_of_each_although_their_connections_are_alike() -> None:
+    at = theatre()
+    for number, name in ((2, "phone"), (3, "tablet")):
+        at.node(name, capver=103)
+        at.connect(number, RELAY, f"10.64.0.{number + 1}", f"fd00::{number + 1}")
+    assert [(finding.code, finding.node) for finding in at.doctor()] == [
+        ("client.ipv6", 2),
+        ("client.ipv6", 3),
+    ]
+
+
+def test_of_one_kind_so_many_are_told_and_the_rest_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = theatre()
+    for number in range(2, 8):
+        at.node(f"node{number}")
+        at.connect(number, RELAY, f"10.64.0.{number + 1}")
+    whole = examine(at.folded.scene(at.now))
+    monkeypatch.setattr(doctor, "MAX_EACH", 4)
+    report = examine(at.folded.scene(at.now))
+    assert [f.node for f in report.findings if f.code == "masq.missing"] == [2, 3, 4, 5]
+    assert report.more == {("warn", "masq.missing"): 2}
+    assert (
+        (report.count("warn"), report.count("note")) == (whole.count("warn"), whole.count("note")) == (6, 1)
+    )
+    assert whole.more == {}
