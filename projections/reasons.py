@@ -3,13 +3,13 @@
 Rule 1: what is found is a pure function of one moment (`history/why.py`, `history/doctor.py`); here the log is asked what happened at
         the positions that it names, and the policy's text for the rules.
 Rule 2: that somebody is not seen is an answer, also of a peer that is gone; an error is only a name that nobody ever had.
-Rule 3: who examines all of them works on a copy beside the loop, one at a time.
+Rule 3: who examines all of them works on a copy beside the loop, one at a time; what was found serves for the next pages.
 Rule 4: of a moment that is past nothing is known of who was online.
 """
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -22,15 +22,18 @@ from engine.domain.values import Millis, Position
 from engine.policy.text.quoting import quoted
 from engine.ports import Recorded
 from projections.history.causes import Gone
-from projections.history.doctor import examine
+from projections.history.doctor import Report, examine
 from projections.history.findings import Explanation, Finding
 from projections.history.moment import moment
 from projections.history.scene import Scene, frozen
 from projections.history.why import between, explain, removed
 from projections.inventory.lists import nobody
 from projections.live import Live
-from projections.pages import page
+from projections.pages import MAX_ROWS, Page, page
 from projections.past import Past, Then
+
+KEPT_SECONDS: Final = 10.0
+"""How long what was examined is told again if nothing is appended: clients come and go, and keys near their end."""
 
 
 class CauseRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -66,6 +69,16 @@ class FindingRow(msgspec.Struct, frozen=True, kw_only=True):
     causes: tuple[CauseRow, ...]
 
 
+class _Examined(NamedTuple):
+    """What was found at one moment, for `KEPT_SECONDS`; `policy` is its text then."""
+
+    key: object
+    made: float
+    position: Position
+    report: Report
+    policy: str
+
+
 class Reasons:
     """Answers of why from what one projection process knows."""
 
@@ -73,6 +86,7 @@ class Reasons:
         self._live: Final = live
         self._past: Final = past
         self._turn: Final = asyncio.Lock()
+        self._last: _Examined | None = None
 
     async def why(self, query: Query) -> dict[str, object]:
         """Return why a node sees a WireGuard-only peer, or another node, or does not.
@@ -89,41 +103,62 @@ class Reasons:
         node = node_of(then.state.tailnet, query.node or 0)
         peer, found = _explained(scene, node, query.peer or 0)
         position = then.state.position
-        rows = await self._rows(found.findings, self._text(then))
+        shown = await self._shown(found.findings, self._text(then), query)
         return {
             "position": position,
             "node": {"id": node.id, "name": node.name, "capver": scene.capver(node)},
             "peer": peer,
             "seen": found.is_seen,
             "usable": found.is_usable,
-            "findings": rows,
+            "findings": shown.rows,
+            "next": shown.next,
         }
 
     async def doctor(self, query: Query) -> dict[str, object]:
         """Return what is wrong with the WireGuard-only peers and their connections, the worst first, in pages."""
         then = await self._then(query)
+        key = (then.state.epoch, then.state.position, query.at)
+        async with self._turn:
+            if self._last is None or self._last.key != key or self._is_late(self._last):
+                self._last = await self._examined(key, then, query)
+            return await self._page(self._last, query)
+
+    async def _examined(self, key: object, then: Then, query: Query) -> "_Examined":
         then = Then(frozen(then.state), then.causes.copy())
         known = {number: self._live.soft.presence(number) for number in then.state.tailnet.peers_of_node}
         presence = nobody if query.at is not None else known.get
         scene = Scene(then.state, then.causes, self._now(then, query), presence)
-        async with self._turn:
-            found = await asyncio.to_thread(examine, scene)
-        shown = page(enumerate(found.findings, 1), after=query.after, limit=query.limit)
-        first = query.after
-        rows = await self._rows(found.findings[first : first + len(shown.rows)], self._text(then))
+        made, text = self._live.clock.monotonic(), self._text(then)
+        report = await asyncio.to_thread(examine, scene)
+        return _Examined(key, made, then.state.position, report, text)
+
+    def _is_late(self, examined: "_Examined") -> bool:
+        return self._live.clock.monotonic() - examined.made > KEPT_SECONDS
+
+    async def _page(self, examined: "_Examined", query: Query) -> dict[str, object]:
+        found = examined.report
+        shown = await self._shown(found.findings, examined.policy, query)
         more = [
             {"verdict": verdict, "code": code, "count": n}
             for (verdict, code), n in sorted(found.more.items())
         ]
         return {
-            "position": then.state.position,
+            "position": examined.position,
             "blocks": found.count("blocks"),
             "warn": found.count("warn"),
             "note": found.count("note"),
             "more": more,
-            "findings": rows,
+            "findings": shown.rows,
             "next": shown.next,
         }
+
+    async def _shown(self, findings: tuple[Finding, ...], policy: str, query: Query) -> Page:
+        """Return a page of findings, by their number from 1; what is not on it is not looked up."""
+        last = query.after + min(query.limit, MAX_ROWS)
+        rows = await self._rows(findings[query.after : last], policy)
+        shown = page(enumerate(rows, query.after + 1), after=query.after, limit=query.limit)
+        follows = last if shown.next is None and last < len(findings) else shown.next
+        return Page(shown.rows, follows)
 
     async def _then(self, query: Query) -> Then:
         return await self._past.then(moment(query.at, self._live.clock.now()))

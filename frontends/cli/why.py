@@ -34,7 +34,10 @@ _AT: Final = click.option(
 def why(operator: Operator, node: str, peer: str, at: str | None, whole: bool) -> None:
     """Say why a node sees a WireGuard-only peer or another node, or does not, and whether it can use it."""
     then = None if at is None else reference(at)
-    reply = operator.ask("wg", "why", node=reference(node), peer=reference(peer), at=then)
+    who, whom = reference(node), reference(peer)
+    reply = operator.talk(
+        lambda tailnet: tailnet.ask_all("wg", "why", "findings", node=who, peer=whom, at=then)
+    )
     if operator.form != "table":
         output.emit(operator.form, reply)
     else:
@@ -54,6 +57,8 @@ def doctor(operator: Operator, at: str | None) -> None:
         output.emit(operator.form, reply)
     else:
         _tell(operator, reply["findings"])
+        for row in reply.get("more") or ():
+            note(f"and {row['count']} more of {row['code']}")
         note(
             f"{reply.get('blocks', 0)} that block, {reply.get('warn', 0)} warnings, {reply.get('note', 0)} notes"
         )

@@ -6,7 +6,6 @@ Rule 2: what is so of the peer for every node is in `places.py`.
 
 import ipaddress
 from collections.abc import Iterator
-from functools import lru_cache
 
 from msgspec.structs import replace
 
@@ -20,6 +19,8 @@ from projections.history.causes import Thing, connection_thing
 from projections.history.findings import Finding, extra_config
 from projections.history.scene import Pair, Scene
 
+_FIRST_MULTICAST, _LAST_MULTICAST = 224, 239
+"""First octets of 224.0.0.0/4 (RFC 5771)."""
 _FLAGS = {4: "--ipv4-masq-addr", 6: "--ipv6-masq-addr"}
 
 
@@ -80,10 +81,12 @@ def _masquerade(scene: Scene, pair: Pair, told: Told) -> Iterator[Finding]:
             yield replace(about, code="masq.multicast", verdict="warn", text=text, fix=fix)
 
 
-@lru_cache(maxsize=65_536)
 def is_multicast(address: str) -> bool:
-    """Return whether a masquerade address is a multicast one, which no host can have as its source."""
-    return ipaddress.ip_address(address.partition("/")[0]).is_multicast
+    """Return whether a canonical address is a multicast one, which no host can have as its source: 224.0.0.0/4, ff00::/8."""
+    first, colon, _ = address.partition(":")
+    if colon:
+        return len(first) == len("ff00") and first.startswith("ff")
+    return _FIRST_MULTICAST <= int(first.partition(".")[0]) <= _LAST_MULTICAST
 
 
 def _update(pair: Pair) -> str:

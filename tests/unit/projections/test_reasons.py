@@ -115,7 +115,10 @@ async def test_the_doctor_counts_and_pages() -> None:
             paged += found["findings"]
             following = found["next"]
         past = await at.ask("wg", "doctor", at=at.live.state.position - 1)
+        whole_of_one, parts = await why(at), [await why(at, limit=3, after=after) for after in (0, 3)]
     assert paged == whole["findings"]
+    assert [row for part in parts for row in part["findings"]] == whole_of_one["findings"][:6]
+    assert [part["next"] for part in parts] == [3, 6]
     assert len(paged) > 3
     assert whole["blocks"] == 2 == sum(row["verdict"] == "blocks" for row in paged)
     assert {cause["type"] for row in paged[:2] for cause in row["causes"]} == {"PeerDisabled.v1"}

@@ -1,5 +1,6 @@
 """Each kind of invisibility is made, `why` names its reason and its record, and what it says to type undoes it (N28)."""
 
+import ipaddress
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ from engine.domain.errors import NotFound
 from engine.domain.events import PeerUpdated, tag_of
 from engine.domain.state import Tailnet
 from projections.history.findings import Finding
+from projections.history.traffic import is_multicast
 from projections.history.way import SOON
 from projections.inventory.rows import Presence
 from tests.kit.reasons import Theatre, codes, found
@@ -430,3 +432,21 @@ def test_what_the_far_side_was_told_is_known_until_it_no_longer_holds() -> None:
     stale = found(at.why(1, RELAY), "farside.stale")
     assert tag_of(at.record(stale)[-1].event) == "ConnectionUpdated.v1"
     assert "masquerade" in stale.text
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "223.255.255.255",
+        "224.0.0.1",
+        "239.9.9.9",
+        "240.0.0.1",
+        "ff02::1",
+        "ff00::",
+        "ff::1",
+        "fd00::1",
+        "::ff02",
+    ],
+)
+def test_multicast_is_what_the_library_takes_for_it(address: str) -> None:
+    assert is_multicast(address) is ipaddress.ip_address(address).is_multicast
