@@ -173,7 +173,7 @@ class Queries:
         owner = None if query.user is None else user_of(tailnet, query.user).id
         rows = (
             (row.id, row)
-            for row in lists.peers(tailnet)
+            for row in lists.peers(tailnet, self._presence(query))
             if (one is None or row.id == one) and (owner is None or row.user == owner)
         )
         return _list(state, "peers", rows, query)

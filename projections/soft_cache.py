@@ -74,6 +74,7 @@ class SoftCache:
             client_version=hostinfo.ipn_version,
             capver=fact.capver,
             frontend=fact.origin,
+            exit_node=fact.exit_node,
         )
 
     def _is_alive(self, origin: str) -> bool:

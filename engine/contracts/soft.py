@@ -37,6 +37,8 @@ class SoftFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     capver: int = 0
     hostinfo: msgspec.Raw = msgspec.Raw(b"{}")
     """The client's Hostinfo, as it came, bounded by the frontend."""
+    exit_node: str = ""
+    """The stable id of the exit that the client uses now (Hostinfo.ExitNodeID, from capability version 122 on); peers are not told."""
 
 
 class SoftState(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,8 +22,8 @@ from engine.domain.values import PeerId
 
 _MAX_SHOWN: Final = 5
 """Nodes, peers or regions that one warning names."""
-_LONG_PLACE: Final = 32
-"""Characters of a country or a city: a phone's line shows "Country: City" with little more than twice as many."""
+_LONG_PLACE: Final = 40
+"""Characters of a country or a city: a phone's line shows "Country: City" with about twice as many."""
 _WITH_PORT: Final = re.compile(r"\[(?P<v6>[^\[\]]+)\]:\d+|(?P<v4>[0-9.]+):\d+")
 
 

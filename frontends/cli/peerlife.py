@@ -10,6 +10,7 @@ from frontends.cli.node import sure
 from frontends.cli.operator import Operator, changing
 from frontends.cli.options import JSON_OBJECT, only, subject
 from frontends.cli.text import listed, reference
+from frontends.cli.usage import before_cutting_off
 
 _peer = subject("peer", "-i", "--peer", "--wg-peer-id", complete=live.peers)
 
@@ -150,4 +151,6 @@ def remove(
 
     (which,) = only(words, peer_by_flag)
     sure(f"Remove {which}{' and its connections' if cascade else ''}?", force=force)
+    if cascade:
+        before_cutting_off(operator, which)
     operator.done(operator.send(RemovePeer(peer=reference(which), cascade=cascade)), {})

@@ -12,6 +12,7 @@ from frontends.cli import live
 from frontends.cli.operator import Operator, changing
 from frontends.cli.options import JSON_OBJECT
 from frontends.cli.text import listed, reference
+from frontends.cli.usage import before_connecting, before_cutting_off
 
 if TYPE_CHECKING:
     from engine.domain.commands import AddConnection, UpdateConnection
@@ -134,6 +135,7 @@ def add(
         allowed_ips=listed(allowed_ips) or None,
         jailed=not unjailed,
     )
+    before_connecting(operator, node_id)
     _connect(operator, command, node_id, wg_peer_id, "what the far side needs")
 
 
@@ -196,6 +198,7 @@ def remove(operator: Operator, node_id: str, wg_peer_id: str) -> None:
     """Disconnect a node from a WireGuard-only peer."""
     from engine.domain.commands import RemoveConnection
 
+    before_cutting_off(operator, wg_peer_id, node_id)
     accepted = operator.send(RemoveConnection(node=reference(node_id), peer=reference(wg_peer_id)))
     operator.done(accepted, {"node": node_id, "peer": wg_peer_id})
 

@@ -7,6 +7,7 @@ Rule 3: what peers are told of a host is written anew from the fields that we kn
         changes every few minutes, and peers have no use for it.
 """
 
+import re
 from typing import Final, NamedTuple
 
 import msgspec
@@ -19,6 +20,8 @@ from frontends.wire.tailcfg.map import MapRequest
 from frontends.wire.tailcfg.text import endpoints
 
 EMPTY: Final = msgspec.Raw(b"{}")
+_STABLE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""Ours are `n7` and `wg100000001`; what a client says is bounded all the same."""
 
 
 class Mark(NamedTuple):
@@ -44,6 +47,7 @@ def told(held: SoftFact | None, node: NodeId, request: MapRequest, mark: Mark) -
         home_derp=(host.home_derp if host else 0) or before.home_derp,
         capver=request.version,
         hostinfo=before.hostinfo if host is None else _relayed(host),
+        exit_node=before.exit_node if host is None else _exit(host),
     )
 
 
@@ -65,6 +69,7 @@ def seeded(held: SoftFact | None, node: NodeId, request: MapRequest, mark: Mark)
         home_derp=before.home_derp or (host.home_derp if host else 0),
         capver=request.version,
         hostinfo=_relayed(host) if unknown and host is not None else before.hostinfo,
+        exit_node=_exit(host) if unknown and host is not None else before.exit_node,
     )
 
 
@@ -87,6 +92,12 @@ def _marked(fact: SoftFact, mark: Mark) -> SoftFact:
 def _disco(request: MapRequest) -> str:
     key = request.disco_key
     return "" if key is None or is_zero(key) else key
+
+
+def _exit(host: Hostinfo) -> str:
+    """Return which exit the client says that it uses; what can be no stable id is none."""
+    text = host.exit_node_id or ""
+    return text if _STABLE_ID.fullmatch(text) else ""
 
 
 def _relayed(host: Hostinfo) -> msgspec.Raw:

@@ -95,6 +95,7 @@ def _present(row: NodeRow, known: Presence) -> NodeRow:
         home_derp=known.home_derp,
         client_version=known.client_version or row.client_version,
         frontend=known.frontend,
+        exit_node=known.exit_node,
     )
 
 
@@ -142,9 +143,9 @@ def api_key_row(tailnet: Tailnet, key: ApiKey) -> ApiKeyRow:
     )
 
 
-def peers(tailnet: Tailnet) -> Iterator[PeerRow]:
+def peers(tailnet: Tailnet, presence: PresenceOf = nobody) -> Iterator[PeerRow]:
     """Yield every WireGuard-only peer, by id."""
-    return (_peer_row(tailnet, tailnet.peers[number]) for number in sorted(tailnet.peers))
+    return (_peer_row(tailnet, tailnet.peers[number], presence) for number in sorted(tailnet.peers))
 
 
 def connections(tailnet: Tailnet) -> Iterator[ConnectionRow]:
@@ -210,7 +211,11 @@ def _auth_key_row(tailnet: Tailnet, key: AuthKey) -> AuthKeyRow:
     )
 
 
-def _peer_row(tailnet: Tailnet, peer: Peer) -> PeerRow:
+def _uses(known: Presence | None, peer: Peer) -> bool:
+    return known is not None and known.online and known.exit_node == peer.stable_id
+
+
+def _peer_row(tailnet: Tailnet, peer: Peer, presence: PresenceOf) -> PeerRow:
     connected = sorted(tailnet.nodes_of_peer.get(peer.id, ()))
     return PeerRow(
         id=peer.id,
@@ -234,6 +239,11 @@ def _peer_row(tailnet: Tailnet, peer: Peer) -> PeerRow:
         masq_pool_v4=peer.masq_v4,
         masq_pool_v6=peer.masq_v6,
         selectors=tuple(held.selector for held in peer.selectors),
+        used_by=tuple(
+            f"{number}({_node_name(tailnet, number)})"
+            for number in connected
+            if _uses(presence(number), peer)
+        ),
         stale=tuple(
             filter(None, (_stale_row(tailnet, tailnet.connections[number, peer.id]) for number in connected))
         ),

@@ -22,6 +22,8 @@ class Presence(msgspec.Struct, frozen=True, kw_only=True):
     client_version: str = ""
     capver: int = 0
     frontend: str = ""
+    exit_node: str = ""
+    """The stable id of the exit that it uses."""
 
 
 class ExportRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -100,6 +102,8 @@ class NodeRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     home_derp: int = 0
     client_version: str = ""
     frontend: str = ""
+    exit_node: str = ""
+    """The stable id of the exit that it uses, if its client says so."""
 
 
 class UserRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -174,6 +178,8 @@ class PeerRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Who is connected to it without being asked for by name."""
     stale: tuple[StaleRow, ...] = ()
     """The connected nodes of which its own side knows something else than what holds."""
+    used_by: tuple[str, ...] = ()
+    """The connected nodes whose clients say that they use it as exit now, as `id(name)`: soft state, as in `NodeRow`."""
 
 
 class ConnectionRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

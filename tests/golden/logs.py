@@ -88,6 +88,9 @@ def stored_today() -> list[Row]:
     course += [
         ("peer", 0, 0),
         *((name, 1, number) for name in ("peer_change", "settings") for number in range(10)),
+        *(("settings", number, 6) for number in range(4)),
+        *(("node", 0, 0), ("connect", 0, 0), ("connect", 0, 0)),
+        *(("export", 0, number) for number in range(4)),
     ]
     pending = [Pending(envelope=r.envelope, event=r.event) for r in records(events_of(course))]
     rows, _ = Codec(DEFAULT_TAILNET).encode(pending, "")

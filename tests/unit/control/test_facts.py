@@ -74,3 +74,16 @@ def test_unusable_endpoints_are_left_out() -> None:
 def test_who_is_gone_was_there_until_then() -> None:
     fact = gone(seeded(known(), ONE, request(Stream=True), MARK), Mark("f1", 11, 3), Millis(99))
     assert (fact.online, fact.last_seen, fact.disco_key) == (False, 99, DISCO)
+
+
+def test_the_exit_that_a_client_uses_is_told_and_kept_from_peers() -> None:
+    fact = told(known(), ONE, request(Hostinfo=HOST | {"ExitNodeID": "wg100000001"}), Mark("f1", 10, 2))
+    assert fact.exit_node == "wg100000001"
+    assert b"wg100000001" not in bytes(fact.hostinfo)
+    assert told(fact, ONE, request(Endpoints=[]), Mark("f1", 10, 3)).exit_node == "wg100000001"
+    assert told(fact, ONE, request(Hostinfo=HOST), Mark("f1", 10, 3)).exit_node == ""
+
+
+@pytest.mark.parametrize("text", ["x" * 65, "a b", "a\n", "\u00e9"])
+def test_what_can_be_no_stable_id_is_no_exit(text: str) -> None:
+    assert told(None, ONE, request(Hostinfo=HOST | {"ExitNodeID": text}), MARK).exit_node == ""

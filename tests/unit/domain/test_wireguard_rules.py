@@ -369,7 +369,7 @@ WARNED: Final = (
             SetDerpMap(derp_map={"Regions": {"1": REGION | {"Latitude": 0, "Longitude": 0.0}}})
         ),
     ),
-    Cell("location", "a name longer than apps show", located(city="Llanfair" * 5), "location.long"),
+    Cell("location", "a name longer than apps show", located(city="Llanfair" * 6), "location.long"),
     Cell("tags", "twice", extra(tags=["tag:a", "tag:a"]), "tag.duplicate"),
     Cell("extra config", "an unknown field", extra(suggestExit=True), "extra.unknown"),
     Cell(
@@ -404,8 +404,8 @@ ELSEWHERE: Final = {
     "endpoints: control's own address": "where frontends listen is their own settings, which no event has",
     "masq: multicast refused": "the user's document gives one as its example, and works word for word: a warning",
     "tags: owner not allowed": "an operator may give any tag there is (tags.py, rule 2); whose the peer is grants nothing",
-    "connection: node offline": "soft state, which decisions do not know",
-    "delete: a node uses it as exit now": "soft state (Hostinfo.ExitNodeID), which decisions do not know",
+    "connection: node offline": "soft state: the command line warns (`connection.offline`)",
+    "delete: a node uses it as exit now": "soft state (Hostinfo.ExitNodeID): the command line warns (`peer.used`)",
 }
 """The cells that this table does not hold, and why."""
 

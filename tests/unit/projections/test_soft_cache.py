@@ -22,6 +22,7 @@ def fact(origin: str = "f1", generation: int = 1, sequence: int = 1, *, online: 
         last_seen=Millis(5),
         endpoints=("192.0.2.1:41641",),
         hostinfo=msgspec.Raw(b'{"OS":"linux","IPNVersion":"1.102.3","Extra":[1]}'),
+        exit_node="wg100000001",
     )
 
 
@@ -37,6 +38,7 @@ def test_it_shows_what_a_frontend_said() -> None:
     found = cache.presence(NODE)
     assert found is not None
     assert (found.online, found.os, found.client_version) == (True, "linux", "1.102.3")
+    assert found.exit_node == "wg100000001"
 
 
 def test_the_newer_generation_wins_in_any_order_of_arrival() -> None:

@@ -8,7 +8,9 @@ from engine.domain.commands import (
     SetMasqueradePool,
     UpdateConnection,
 )
+from engine.domain.values import NodeId
 from projections.inventory.lists import base64_of, connections, nodes, peers
+from projections.inventory.rows import Presence
 from tests.kit.scenario import HOUR, Scene, node_key, registration
 
 
@@ -70,3 +72,28 @@ def test_rows_show_that_masquerade_addresses_made_it_stale() -> None:
     assert row.stale is not None
     assert row.stale.because == "ConnectionUpdated.v1"
     assert row.stale.known_key_base64 == base64_of(node_key("laptop"))
+
+
+def test_a_peer_shows_which_connected_nodes_use_it_as_exit_now() -> None:
+    scene = Scene()
+    scene.user()
+    for name in ("laptop", "phone", "desk", "other"):
+        scene.node(name)
+    for name in ("exit", "spare"):
+        scene.peer(name)
+    for number, name in enumerate(("laptop", "phone", "desk"), 2):
+        scene.connect(name, "exit", f"10.64.0.{number}")
+    known = {
+        1: Presence(online=True, exit_node="wg100000001"),
+        2: Presence(online=False, exit_node="wg100000001"),
+        3: Presence(online=True, exit_node="wg100000002"),
+        4: Presence(online=True, exit_node="wg100000001"),
+    }
+
+    def presence(node: NodeId) -> Presence | None:
+        return known.get(node)
+
+    exit_row, spare = peers(scene.tailnet, presence)
+    assert (exit_row.used_by, spare.used_by) == (("1(laptop)",), ())
+    assert next(peers(scene.tailnet)).used_by == ()
+    assert [row.exit_node for row in nodes(scene.tailnet, presence)][:1] == ["wg100000001"]
