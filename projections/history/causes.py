@@ -38,8 +38,10 @@ from engine.domain.events import (
     PeerUndrained,
     PeerUpdated,
     PolicySet,
+    ResolversSet,
     SelectorAdded,
     SelectorRemoved,
+    WireGuardDnsSet,
     WireGuardModeSet,
 )
 from engine.domain.state import Tailnet
@@ -188,6 +190,8 @@ _MADE: Final[Mapping[type[Event], Callable[[Any, Tailnet], Iterable[Thing]]]] = 
     DerpMapSet: lambda _event, _tailnet: [("derp",)],
     PolicySet: lambda _event, _tailnet: [("policy",)],
     WireGuardModeSet: lambda _event, _tailnet: [("mode",)],
+    ResolversSet: lambda _event, _tailnet: [("resolvers",)],
+    WireGuardDnsSet: lambda _event, _tailnet: [("wireguard_dns",)],
     NodeRegistered: lambda event, _tailnet: _all_of(_OF_NODE, event.node),
     NodeReregistered: _node_back,
     NodeExpired: lambda event, _tailnet: [("node.expiry", event.node)],

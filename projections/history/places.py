@@ -22,6 +22,7 @@ def of_peer(scene: Scene, peer: Peer) -> Iterator[Finding]:
     yield from _state(scene, peer)
     yield from _endpoints(scene, peer)
     yield from _exit(scene, peer)
+    yield from _resolvers(scene, peer)
 
 
 def of_place(scene: Scene, peer: Peer, node: NodeId) -> Iterator[Finding]:
@@ -148,6 +149,20 @@ def _exit(scene: Scene, peer: Peer) -> Iterator[Finding]:
         text = f"{named(peer)} is an exit that clients do not suggest"
         fix = extra_config(peer.name, '{"suggestExitNode": true}')
         yield replace(extra, code="suggest.off", verdict="note", text=text, fix=fix)
+
+
+def _resolvers(scene: Scene, peer: Peer) -> Iterator[Finding]:
+    settings = scene.tailnet.settings
+    if not settings.resolvers or not peer.extra.exit_node_dns_resolvers:
+        return
+    about = _about(scene, peer, ("resolvers",), ("wireguard_dns",), ("peer.extra", peer.id))
+    if settings.is_demoting:
+        text = f"the tailnet's resolvers give way to those of {named(peer)}"
+        yield replace(about, code="dns.demoted", text=text)
+    else:
+        text = f"clients ignore the resolvers of {named(peer)} while the tailnet has its own"
+        fix = "netmap settings set-wg-dns demote"
+        yield replace(about, code="dns.override", verdict="warn", text=text, fix=fix)
 
 
 def _coordinates(scene: Scene, peer: Peer) -> Iterator[Finding]:

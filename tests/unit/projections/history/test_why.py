@@ -434,6 +434,18 @@ def test_what_the_far_side_was_told_is_known_until_it_no_longer_holds() -> None:
     assert "masquerade" in stale.text
 
 
+def test_resolvers_that_the_tailnets_override_are_told_and_what_makes_those_give_way() -> None:
+    at = theatre(extra_config={"exitNodeDNSResolvers": ["10.64.0.1"]})
+    assert not {"dns.override", "dns.demoted"} & codes(at.why(1, RELAY), "warn", "ok")
+    at.types("netmap dns set 9.9.9.9")
+    finding = found(at.why(1, RELAY), "dns.override")
+    assert "ResolversSet.v1" in {tag_of(record.event) for record in at.record(finding)}
+    at.types(finding.fix)
+    assert "dns.demoted" in codes(at.why(1, RELAY), "ok")
+    assert "dns.override" not in codes(at.why(1, RELAY), "warn")
+    assert at.folded.state.extras(at.tailnet.nodes[1].id).demotes  # type: ignore[index]
+
+
 @pytest.mark.parametrize(
     "address",
     [
