@@ -6,6 +6,7 @@
 The tests are one story, told in order; the numbers are those of the reference's check list.
 """
 
+import itertools
 import json
 from typing import Final
 
@@ -139,3 +140,29 @@ def test_e21_through_an_exit_names_are_asked_in_the_tunnel(story: Story, who: st
     assert ask(client.host, SERVICE, name).addresses == [ANSWER]
     story.inside.wait_asked(MASQUERADE[who], name)
     assert name not in [asked for _, asked in story.outside.asked()]
+
+
+def asks(story: Story, who: str, server: NameServer, what: str) -> None:
+    """Let a client ask for new names until one of them comes to the server."""
+    numbers = itertools.count()
+
+    def comes() -> bool:
+        name = f"{what}-{who}-{next(numbers)}.example"
+        ask(story.clients[who].host, SERVICE, name)
+        return name in [asked for _, asked in server.asked()]
+
+    wait_until(comes, f"{who} asks {what}", timeout=PATIENCE, every=0.5)
+
+
+def test_e22_the_tailnet_s_resolvers_go_before_the_exit_s_and_the_operator_is_told(story: Story) -> None:
+    said = story.tailnet.cli("dns", "set", ANSWER, "-o", "json")
+    assert "dns.override" in said
+    for who in MASQUERADE:
+        asks(story, who, story.outside, "overridden")
+
+
+def test_e22_demoted_they_give_way_where_a_node_has_such_an_exit(story: Story) -> None:
+    story.tailnet.cli("settings", "set-wg-dns", "demote")
+    for who in MASQUERADE:
+        asks(story, who, story.inside, "demoted")
+        assert story.inside.asked()[-1][0] == MASQUERADE[who]
