@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from engine.domain.events import ExtraConfig
+from engine.domain.events import ExtraConfig, HostAnswer
 from engine.domain.values import (
     NEVER,
     ApiKeyId,
@@ -143,6 +143,15 @@ class Selector(msgspec.Struct, frozen=True, kw_only=True):
     jailed: bool = True
 
 
+class Backend(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the far sides that a WireGuard-only peer may be."""
+
+    name: str
+    public_key: NodeKey
+    endpoints: tuple[str, ...]
+    resolvers: tuple[str, ...] = ()
+
+
 class Peer(msgspec.Struct, frozen=True, kw_only=True):
     """A WireGuard-only peer."""
 
@@ -153,6 +162,7 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
     public_key: NodeKey
     allowed_ips: tuple[str, ...]
     endpoints: tuple[str, ...]
+    """As given: some may have host names; what clients get is `places.places_of`."""
     ipv4: str
     ipv6: str
     extra: ExtraConfig
@@ -167,6 +177,19 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
     """From where connections get their masquerade addresses: prefixes, or nothing."""
     selectors: tuple[Selector, ...] = ()
     """Who is connected to it without being asked for by name, in the order in which they were added."""
+    resolved: tuple[HostAnswer, ...] = ()
+    """What is known of the host names of its endpoints, and of its backends'."""
+    resolved_at: Millis = NEVER
+    """When that last changed."""
+    backends: tuple[Backend, ...] = ()
+    """The far sides that it may be; none: it is what it was registered as."""
+    backend: str = ""
+    """Which of them it is now; key, endpoints and resolvers above are that one's."""
+
+    @property
+    def keys(self) -> tuple[NodeKey, ...]:
+        """The public keys of it and of all its backends, the present one first."""
+        return tuple(dict.fromkeys((self.public_key, *(held.public_key for held in self.backends))))
 
 
 class Export(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from engine.domain.aggregates import Connection, Node, Peer, Selector
 from engine.domain.commands import AddConnection, RemoveConnection, UpdateConnection
 from engine.domain.decision import Decision, Given
 from engine.domain.document import standing_of
-from engine.domain.endpoints import parse_endpoints
+from engine.domain.endpoints import refuse_loops
 from engine.domain.errors import Conflict, Invalid, NotFound
 from engine.domain.events import ConnectionAdded, ConnectionRemoved, ConnectionUpdated
 from engine.domain.keys import wireguard_base64
@@ -29,6 +29,7 @@ from engine.domain.pairs import (
     refuse_overlap,
 )
 from engine.domain.peerdoubts import override_doubts
+from engine.domain.places import places_of
 from engine.domain.prefixes import parse_part
 from engine.domain.refs import node_of, peer_of
 from engine.domain.state import Tailnet
@@ -203,7 +204,7 @@ def _fields(terms: _Terms) -> dict[str, Any]:
 def _part(peer: Peer, texts: tuple[str, ...] | None) -> tuple[tuple[str, ...] | None, list[str]]:
     """Return what the connection gets of the peer's allowed IPs, and warnings; the peer itself is not in it."""
     allowed_ips, warnings = parse_part(texts, peer.allowed_ips)
-    parse_endpoints(peer.endpoints, allowed_ips or ())
+    refuse_loops(places_of(peer), allowed_ips or ())
     return allowed_ips, warnings
 
 

@@ -8,6 +8,7 @@ Rule 4: pending logins are not of the log: approving and rejecting one is the ap
 
 from engine.domain.apikeys import create_api_key, delete_api_key, expire_api_key
 from engine.domain.authkeys import create_auth_key, expire_auth_key
+from engine.domain.backends import remove_backend, set_backend, switch_peer
 from engine.domain.commands import (
     AddConnection,
     AddSelector,
@@ -31,13 +32,16 @@ from engine.domain.commands import (
     RecordExport,
     RegisterNode,
     RegisterPeer,
+    RemoveBackend,
     RemoveConnection,
     RemovePeer,
     RemoveSelector,
     RenameNode,
     RenamePeer,
+    ReportLookup,
     RevertPolicy,
     SetAutoUpdates,
+    SetBackend,
     SetBaseDomain,
     SetDerpMap,
     SetDomains,
@@ -49,6 +53,7 @@ from engine.domain.commands import (
     SetUserRole,
     SetWireGuardDns,
     SetWireGuardMode,
+    SwitchPeer,
     TagNode,
     TagPeer,
     UndrainPeer,
@@ -60,6 +65,7 @@ from engine.domain.decision import Decision, Given
 from engine.domain.dns import set_resolvers, set_wireguard_dns
 from engine.domain.errors import Refusal
 from engine.domain.exports import record_export, with_stale
+from engine.domain.lookups import report_lookup
 from engine.domain.masqpool import set_masquerade_pool
 from engine.domain.nodes import delete_node, expire_node, rename_node, set_node_expiry
 from engine.domain.offers import advertise_node
@@ -163,10 +169,10 @@ def _decide_node(tailnet: Tailnet, command: Command, given: Given) -> Decision:
         case DeleteNode():
             return delete_node(tailnet, command)
         case _:
-            return _decide_peer(tailnet, command)
+            return _decide_peer(tailnet, command, given)
 
 
-def _decide_peer(tailnet: Tailnet, command: Command) -> Decision:
+def _decide_peer(tailnet: Tailnet, command: Command, given: Given) -> Decision:
     match command:
         case UpdatePeer():
             return update_peer(tailnet, command)
@@ -183,10 +189,10 @@ def _decide_peer(tailnet: Tailnet, command: Command) -> Decision:
         case SetMasqueradePool():
             return set_masquerade_pool(tailnet, command)
         case _:
-            return _decide_pairs(tailnet, command)
+            return _decide_pairs(tailnet, command, given)
 
 
-def _decide_pairs(tailnet: Tailnet, command: Command) -> Decision:
+def _decide_pairs(tailnet: Tailnet, command: Command, given: Given) -> Decision:
     match command:
         case AddSelector():
             return add_selector(tailnet, command)
@@ -194,6 +200,20 @@ def _decide_pairs(tailnet: Tailnet, command: Command) -> Decision:
             return remove_selector(tailnet, command)
         case RecordExport():
             return record_export(tailnet, command)
+        case _:
+            return _decide_far_side(tailnet, command, given)
+
+
+def _decide_far_side(tailnet: Tailnet, command: Command, given: Given) -> Decision:
+    match command:
+        case ReportLookup():
+            return report_lookup(tailnet, command, given)
+        case SetBackend():
+            return set_backend(tailnet, command)
+        case RemoveBackend():
+            return remove_backend(tailnet, command)
+        case SwitchPeer():
+            return switch_peer(tailnet, command)
         case _:
             return _decide_tailnet(tailnet, command)
 

@@ -8,7 +8,18 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from engine.domain.aggregates import ApiKey, AuthKey, Connection, Export, Node, Peer, Selector, Settings, User
+from engine.domain.aggregates import (
+    ApiKey,
+    AuthKey,
+    Connection,
+    Export,
+    Node,
+    Peer,
+    Selector,
+    Settings,
+    User,
+)
+from engine.domain.backendlife import updated, with_backend
 from engine.domain.events import (
     ApiKeyCreated,
     ApiKeyDeleted,
@@ -39,9 +50,12 @@ from engine.domain.events import (
     NodeRoutesAdvertised,
     NodeRoutesApproved,
     NodeTagged,
+    PeerBackendRemoved,
+    PeerBackendSet,
     PeerDisabled,
     PeerDrained,
     PeerEnabled,
+    PeerEndpointsResolved,
     PeerEvent,
     PeerExpired,
     PeerMoved,
@@ -49,6 +63,7 @@ from engine.domain.events import (
     PeerRegistered,
     PeerRemoved,
     PeerRenamed,
+    PeerSwitched,
     PeerTagged,
     PeerUndrained,
     PeerUpdated,
@@ -251,13 +266,11 @@ def evolve_peer(  # noqa: C901 (an arm for each event)
         case PeerEnabled():
             return peer and replace(peer, parked_key=None, expired_at=NEVER)
         case PeerUpdated():
-            return peer and replace(
-                peer,
-                public_key=event.public_key,
-                allowed_ips=event.allowed_ips,
-                endpoints=event.endpoints,
-                extra=event.extra,
-            )
+            return peer and updated(peer, event)
+        case PeerEndpointsResolved(hosts=hosts):
+            return peer and replace(peer, resolved=hosts, resolved_at=at)
+        case PeerBackendSet() | PeerBackendRemoved() | PeerSwitched():
+            return peer and with_backend(peer, event)
         case PeerRenamed(name=name):
             return peer and replace(peer, name=name)
         case PeerTagged(tags=tags):

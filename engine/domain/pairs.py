@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from engine.domain.addresses import TAILNET_V4, TAILNET_V6
 from engine.domain.aggregates import Connection, Node, Peer
 from engine.domain.errors import Conflict, Invalid
+from engine.domain.places import places_of
 from engine.domain.state import DEFAULT_ROUTES, Tailnet
 from engine.domain.values import NodeId, PeerId
 
@@ -34,7 +35,7 @@ def refuse_overlap(tailnet: Tailnet, node: Node, peer: Peer, allowed_ips: Sequen
     mine = tailnet.peers_of_node.get(node.id, set()) - {peer.id}
     if not mine:
         return
-    for endpoint in peer.endpoints:
+    for endpoint in dict.fromkeys((*peer.endpoints, *places_of(peer))):
         for other in sorted(mine & tailnet.peers_by_endpoint.get(endpoint, set())):
             raise _common(tailnet, node, peer, other, f"endpoint {endpoint}")
     prefixes = [prefix for prefix in allowed_ips if prefix not in DEFAULT_ROUTES]

@@ -7,6 +7,7 @@ Rule 3: no node that is connected is given by this what a connection would be re
 Rule 4: a connection's part of the allowed IPs must stay inside of them.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -15,7 +16,7 @@ from msgspec.structs import replace
 from engine.domain.aggregates import Connection, Peer
 from engine.domain.commands import DrainPeer, MovePeer, RenamePeer, TagPeer, UndrainPeer, UpdatePeer
 from engine.domain.decision import Decision
-from engine.domain.endpoints import parse_endpoints
+from engine.domain.endpoints import parse_endpoints, refuse_loops
 from engine.domain.errors import Conflict
 from engine.domain.events import (
     ExtraConfig,
@@ -40,6 +41,7 @@ from engine.domain.peers import (
     refuse_taken_key,
     shared_endpoints,
 )
+from engine.domain.places import places_of, unresolved
 from engine.domain.prefixes import is_covered, parse_allowed_ips
 from engine.domain.refs import peer_of, user_of
 from engine.domain.selectors import refuse_terms
@@ -70,17 +72,16 @@ def update_peer(tailnet: Tailnet, command: UpdatePeer) -> Decision:
         allowed_ips, doubts = parse_allowed_ips(tailnet, command.allowed_ips, besides=peer.id)
         after = replace(after, allowed_ips=allowed_ips)
         warnings += doubts
-    endpoints, doubts = parse_endpoints(
-        peer.endpoints if command.endpoints is None else command.endpoints, after.allowed_ips
-    )
-    after = replace(after, endpoints=endpoints)
     if command.endpoints is not None:
-        warnings += [*doubts, *shared_endpoints(tailnet, endpoints, peer.id)]
+        endpoints, doubts = parse_endpoints(command.endpoints, after.allowed_ips)
+        after = replace(after, endpoints=endpoints)
+        warnings += [*doubts, *unresolved(endpoints, peer), *shared_endpoints(tailnet, endpoints, peer.id)]
     if after == peer:
         return Decision(result=described(peer.id, peer), warnings=tuple(warnings))
     warnings += peer_doubts(tailnet, after, peer)
-    for connection in _connections(tailnet, peer):
-        _refuse_for(tailnet, connection, after)
+    every = (held.endpoints for held in peer.backends if held.name != peer.backend)
+    refuse_loops((*places_of(after), *itertools.chain(*every)), after.allowed_ips)
+    refuse_for_connections(tailnet, after)
     _refuse_parts(tailnet, after)
     defaults = DEFAULT_ROUTES & set(peer.allowed_ips)
     if defaults - set(after.allowed_ips) and tailnet.nodes_of_peer.get(peer.id):
@@ -158,6 +159,22 @@ def undrain_peer(tailnet: Tailnet, command: UndrainPeer) -> Decision:
     return _done(peer, PeerUndrained(peer=peer.id) if peer.drained else None)
 
 
+def refuse_for_connections(tailnet: Tailnet, peer: Peer) -> None:
+    """Refuse what a connection would be refused if the peer were this (rule 3).
+
+    Raises:
+        Invalid: `connection.unjail`.
+        Conflict: `peer.masq`, `connection.overlap`, `connection.endpoint`.
+    """
+    for connection in connections_of(tailnet, peer):
+        _refuse_for(tailnet, connection, peer)
+
+
+def connections_of(tailnet: Tailnet, peer: Peer) -> Iterator[Connection]:
+    """Return the peer's connections, by node."""
+    return (tailnet.connections[node, peer.id] for node in sorted(tailnet.nodes_of_peer.get(peer.id, ())))
+
+
 def _done(
     peer: Peer, event: PeerRenamed | PeerMoved | PeerDrained | PeerUndrained | None = None, **more: object
 ) -> Decision:
@@ -191,10 +208,6 @@ def _extra(
     return extra
 
 
-def _connections(tailnet: Tailnet, peer: Peer) -> Iterator[Connection]:
-    return (tailnet.connections[node, peer.id] for node in sorted(tailnet.nodes_of_peer.get(peer.id, ())))
-
-
 def _refuse_for(tailnet: Tailnet, connection: Connection, peer: Peer) -> None:
     """Refuse what the connection would be refused with this peer (rule 3)."""
     node, allowed_ips = tailnet.nodes[connection.node], connected_part(connection, peer)
@@ -217,7 +230,7 @@ def _refuse_parts(tailnet: Tailnet, peer: Peer) -> None:
         refuse_terms(peer, selector)
     outside = [
         f"node {named(tailnet.nodes[connection.node])}: {prefix}"
-        for connection in _connections(tailnet, peer)
+        for connection in connections_of(tailnet, peer)
         for prefix in connection.allowed_ips or ()
         if not is_covered(prefix, peer.allowed_ips)
     ]

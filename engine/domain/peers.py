@@ -35,6 +35,7 @@ from engine.domain.keys import (
 from engine.domain.names import checked_name
 from engine.domain.pairs import named
 from engine.domain.peerdoubts import peer_doubts
+from engine.domain.places import unresolved
 from engine.domain.prefixes import parse_allowed_ips
 from engine.domain.refs import peer_of, user_of
 from engine.domain.state import DEFAULT_ROUTES, Tailnet
@@ -75,7 +76,7 @@ def register_peer(tailnet: Tailnet, command: RegisterPeer) -> Decision:
         ipv6=ipv6,
         extra=extra,
     )
-    warnings += [*doubts, *shared_endpoints(tailnet, endpoints), *more_doubts]
+    warnings += [*doubts, *unresolved(endpoints), *shared_endpoints(tailnet, endpoints), *more_doubts]
     if extra.location is not None:
         warnings += city_clash(tailnet, extra.location)
     warnings += [*peer_doubts(tailnet, event), *key_doubts(key)]
@@ -184,9 +185,12 @@ def refuse_taken_key(tailnet: Tailnet, key: NodeKey) -> None:
     """
     other = tailnet.peer_by_key.get(key)
     if other is not None:
+        holder = tailnet.peers[other]
+        backend = next((held.name for held in holder.backends if held.public_key == key), "")
+        what = f", its backend {backend}" if backend else ""
         raise Conflict(
             "peer.key_taken",
-            f"this public key is that of WireGuard-only peer {other}({tailnet.peers[other].name})",
+            f"this public key is that of WireGuard-only peer {other}({holder.name}){what}",
             field="publicKey",
         )
     machine_key = MachineKey(MACHINE_PREFIX + key.removeprefix(NODE_PREFIX))

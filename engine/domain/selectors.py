@@ -20,7 +20,7 @@ from engine.domain.commands import AddSelector, RemoveSelector
 from engine.domain.connections import selected_connection
 from engine.domain.decision import Decision, Given
 from engine.domain.document import document_of
-from engine.domain.endpoints import parse_endpoints
+from engine.domain.endpoints import refuse_loops
 from engine.domain.errors import Conflict, Invalid, NotFound, Refusal
 from engine.domain.events import (
     ConnectionAdded,
@@ -37,6 +37,7 @@ from engine.domain.events import (
 )
 from engine.domain.evolve import evolve_node
 from engine.domain.pairs import named, part_of, refuse_free
+from engine.domain.places import places_of
 from engine.domain.prefixes import is_covered, parse_part
 from engine.domain.refs import peer_of, user_of
 from engine.domain.state import Tailnet
@@ -122,7 +123,7 @@ def refuse_terms(peer: Peer, selector: Selector) -> None:
                 f"{selector.selector} has {prefix}, which is outside of what {named(peer)} may route",
                 field="allowedIps",
             )
-    parse_endpoints(peer.endpoints, selector.allowed_ips or ())
+    refuse_loops(places_of(peer), selector.allowed_ips or ())
     if not selector.jailed:
         refuse_free(selector.selector, peer, part_of(peer, selector.allowed_ips))
 

@@ -53,6 +53,7 @@ from engine.domain.evolve import (
     evolve_settings,
     evolve_user,
 )
+from engine.domain.places import hosts_of, places_of
 from engine.domain.tables import copied, join, leave
 from engine.domain.values import (
     FIRST_PEER_ID,
@@ -100,8 +101,9 @@ _UNLISTED: Final = (
 class Tailnet:
     """Everything that decisions may ask about, in memory.
 
-    Tables are dicts by id. Indices: nodes by key, name, machine and user; WireGuard-only peers by key, name,
-    endpoint, prefix and city; users by name in lower case; pre-auth keys by digest; API keys by prefix; connections from both ends.
+    Tables are dicts by id. Indices: nodes by key, name, machine and user; WireGuard-only peers by key (of any
+    backend), name, endpoint (as given, and as clients get it), host name, prefix and city; users by name in lower case;
+    pre-auth keys by digest; API keys by prefix; connections from both ends.
     `retired_keys` holds the former keys of living nodes; `holders` says who has an address (as an integer; nodes
     and WireGuard-only peers share one number space); `handed_out` is the last address that each pool gave, as
     `masq_handed_out` is for the masquerade pools, by peer and IP version. `selecting` are the peers that have selectors.
@@ -137,6 +139,7 @@ class Tailnet:
         self.peer_by_key: dict[NodeKey, PeerId] = {}
         self.peer_by_name: dict[str, PeerId] = {}
         self.peers_by_endpoint: dict[str, set[PeerId]] = {}
+        self.peers_by_host: dict[str, set[PeerId]] = {}
         self.peers_by_prefix: dict[str, set[PeerId]] = {}
         self.peers_by_city: dict[str, set[tuple[str, PeerId]]] = {}
         self.holders: dict[int, NodeId | PeerId] = {}
@@ -303,25 +306,34 @@ class Tailnet:
             return
         self.peers[after.id] = after
         self._list_selectors(after)
-        self.peer_by_key[after.public_key] = after.id
-        self.peer_by_name[after.name] = after.id
-        for endpoint in after.endpoints:
-            join(self.peers_by_endpoint, endpoint, after.id)
-        for prefix in after.allowed_ips:
-            if prefix not in DEFAULT_ROUTES:
-                join(self.peers_by_prefix, prefix, after.id)
-        if after.extra.location is not None:
-            place = after.extra.location
-            join(self.peers_by_city, place.city_code, (place.country_code, after.id))
+        self._list_peer(after)
         if before is None:
             self._hold("peers_v4", after.ipv4, after.id)
             self._hold("peers_v6", after.ipv6, after.id)
             self.next_peer = max(self.next_peer, PeerId(after.id + 1))
 
+    def _list_peer(self, peer: Peer) -> None:
+        for key in peer.keys:
+            self.peer_by_key[key] = peer.id
+        for host in hosts_of(peer):
+            join(self.peers_by_host, host, peer.id)
+        self.peer_by_name[peer.name] = peer.id
+        for endpoint in (*peer.endpoints, *places_of(peer)):
+            join(self.peers_by_endpoint, endpoint, peer.id)
+        for prefix in peer.allowed_ips:
+            if prefix not in DEFAULT_ROUTES:
+                join(self.peers_by_prefix, prefix, peer.id)
+        if peer.extra.location is not None:
+            place = peer.extra.location
+            join(self.peers_by_city, place.city_code, (place.country_code, peer.id))
+
     def _unlist_peer(self, peer: Peer) -> None:
-        self.peer_by_key.pop(peer.public_key, None)
+        for key in peer.keys:
+            self.peer_by_key.pop(key, None)
+        for host in hosts_of(peer):
+            leave(self.peers_by_host, host, peer.id)
         self.peer_by_name.pop(peer.name, None)
-        for endpoint in peer.endpoints:
+        for endpoint in (*peer.endpoints, *places_of(peer)):
             leave(self.peers_by_endpoint, endpoint, peer.id)
         for prefix in peer.allowed_ips:
             leave(self.peers_by_prefix, prefix, peer.id)

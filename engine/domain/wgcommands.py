@@ -85,6 +85,47 @@ class MovePeer(Command, frozen=True, kw_only=True):
     user: Ref
 
 
+class ReportLookup(Command, frozen=True, kw_only=True):
+    """Take in what looking up one of a WireGuard-only peer's host names gave; only the engine itself says so."""
+
+    peer: Ref
+    host: Name
+    addresses: Texts = ()
+    failure: Text = ""
+    """Why nothing was found; the addresses of before stay."""
+
+
+class SetBackend(Command, frozen=True, kw_only=True):
+    """Give a WireGuard-only peer a backend that it may be switched to, or change one.
+
+    Without `resolvers` it has those that the peer has now.
+    """
+
+    peer: Ref
+    backend: Name
+    public_key: Text
+    endpoints: Texts
+    resolvers: Texts | None = None
+
+    def __repr__(self) -> str:
+        """Return which backend it is about: what was given as a public key may be a private one."""
+        return f"SetBackend(peer={self.peer!r}, backend={self.backend!r}, …)"
+
+
+class RemoveBackend(Command, frozen=True, kw_only=True):
+    """Take a backend that is not in use from a WireGuard-only peer."""
+
+    peer: Ref
+    backend: Name
+
+
+class SwitchPeer(Command, frozen=True, kw_only=True):
+    """Let a WireGuard-only peer be another of its backends, in place: nobody has to choose it again."""
+
+    peer: Ref
+    backend: Name
+
+
 class DrainPeer(Command, frozen=True, kw_only=True):
     """Let clients that choose their exit themselves leave a WireGuard-only peer; traffic that stays still passes."""
 

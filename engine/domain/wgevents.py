@@ -101,6 +101,54 @@ class PeerMoved(msgspec.Struct, frozen=True, kw_only=True, tag="PeerMoved.v1"):
     user: UserId
 
 
+class HostAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the last lookups of a host name gave: the last good addresses, and since when there is no good one."""
+
+    host: str
+    addresses: tuple[str, ...] = ()
+    """Canonical, sorted; none: it was never found."""
+    changed: Millis = Millis(0)
+    """Since when it has these addresses."""
+    failing_since: Millis = Millis(0)
+    """Since when lookups fail; 0: the last one was good."""
+    failure: str = ""
+    """What was wrong when they began to fail."""
+
+
+class PeerEndpointsResolved(msgspec.Struct, frozen=True, kw_only=True, tag="PeerEndpointsResolved.v1"):
+    """The host names of the WireGuard-only peer's endpoints have these addresses now: all that is known of them."""
+
+    peer: PeerId
+    hosts: tuple[HostAnswer, ...]
+
+
+class PeerBackendSet(msgspec.Struct, frozen=True, kw_only=True, tag="PeerBackendSet.v1"):
+    """The WireGuard-only peer has a backend of this name, which it may be switched to, or is on already."""
+
+    peer: PeerId
+    backend: str
+    public_key: NodeKey
+    endpoints: tuple[str, ...]
+    resolvers: tuple[str, ...] = ()
+
+
+class PeerBackendRemoved(msgspec.Struct, frozen=True, kw_only=True, tag="PeerBackendRemoved.v1"):
+    """The WireGuard-only peer has no such backend any more; its key is free."""
+
+    peer: PeerId
+    backend: str
+
+
+class PeerSwitched(msgspec.Struct, frozen=True, kw_only=True, tag="PeerSwitched.v1"):
+    """The WireGuard-only peer is this backend now; its id, routes and connections stay."""
+
+    peer: PeerId
+    backend: str
+    public_key: NodeKey
+    endpoints: tuple[str, ...]
+    resolvers: tuple[str, ...] = ()
+
+
 class PeerDrained(msgspec.Struct, frozen=True, kw_only=True, tag="PeerDrained.v1"):
     """Clients count the WireGuard-only peer as offline: those that choose their exit themselves take another."""
 
@@ -220,6 +268,10 @@ PeerEvent = (
     | PeerRenamed
     | PeerTagged
     | PeerMoved
+    | PeerEndpointsResolved
+    | PeerBackendSet
+    | PeerBackendRemoved
+    | PeerSwitched
     | PeerDrained
     | PeerUndrained
     | PeerPoolSet

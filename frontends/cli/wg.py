@@ -23,6 +23,8 @@ wg = Nouns(
         "drain": f"{_LIFE}:drain",
         "undrain": f"{_LIFE}:undrain",
         "set-masq-pool": f"{_LIFE}:set_masq_pool",
+        "backend": "frontends.cli.wgbackend:backend",
+        "switch": "frontends.cli.wgbackend:switch",
         "remove": f"{_LIFE}:remove",
         "export": "frontends.cli.wgexport:export",
         "import": "frontends.cli.wgimport:import_",
@@ -56,12 +58,36 @@ def list_(operator: Operator) -> None:
 
 
 def state(row: Row) -> str:
-    """Return whether a peer carries traffic, in a word."""
+    """Return whether a peer carries traffic, in a word, and whether its host names are found."""
     if row.get("disabled"):
         return "disabled"
     if row.get("expiredAt"):
         return "expired"
-    return "drained" if row.get("drained") else "enabled"
+    word = "drained" if row.get("drained") else "enabled"
+    if row.get("hosts") and not row.get("places"):
+        return f"{word}, not found yet"
+    return (
+        f"{word}, lookups fail" if any(host.get("failingSince") for host in row.get("hosts") or ()) else word
+    )
+
+
+def lookups(row: Row, now: int) -> list[str]:
+    """Return what looking each host name up gave, as people say it; `now` is in Unix milliseconds."""
+    said = []
+    for host in row.get("hosts") or ():
+        found = ", ".join(host.get("addresses") or ()) or "not found yet"
+        since = ago(host.get("failingSince"), now, unset="")
+        said.append(
+            f"{host['host']}: {found}"
+            + (f" (lookups fail, since {since}: {host['failure']})" if since else "")
+        )
+    return said
+
+
+def _backends(row: Row) -> list[str]:
+    return [
+        f"{one['name']} (present)" if one.get("present") else one["name"] for one in row.get("backends") or ()
+    ]
 
 
 @wg.command("get")
@@ -76,7 +102,9 @@ def get(operator: Operator, words: tuple[str, ...], peer_by_flag: str | None) ->
         times = {"created": ago(found.get("created"), now), "expiredAt": ago(found.get("expiredAt"), now)}
         stale = found.get("stale") or ()
         names = [f"{row.get('node')}({row.get('nodeName')})" for row in stale]
-        output.emit_facts({**found, **times, "stale": names})
+        output.emit_facts(
+            {**found, **times, "stale": names, "hosts": lookups(found, now), "backends": _backends(found)}
+        )
         warn_of(stale, now)
     else:
         output.emit(operator.form, found)

@@ -65,7 +65,7 @@ _PART = click.option(
     required=True,
     multiple=True,
     metavar="ADDRESS:PORT,…",
-    help="Where it is: `1.2.3.4:51820,[2001:db8::1]:51820`.",
+    help="Where it is: `1.2.3.4:51820,[2001:db8::1]:51820,home.example.org:51820+53`.",
 )
 @click.option(
     "--extra-config",

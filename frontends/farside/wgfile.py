@@ -2,9 +2,9 @@
 
 Rule 1: a private key is never kept, and no message has one: what looks like a key is not repeated, and a line that
         cannot be read is told by its number alone.
-Rule 2: what clients cannot do is refused with the reason (a preshared key, an endpoint by name); what they need not
+Rule 2: what clients cannot do is refused with the reason (a preshared key); what they need not
         know is passed over and named.
-Rule 3: what may follow of an address, a prefix or a port is decided by the engine, when it registers the peer.
+Rule 3: what may follow of an address, a host name, a prefix or a port is decided by the engine, when it registers the peer.
 """
 
 import ipaddress
@@ -92,7 +92,7 @@ def read(text: str) -> WgFile:
 
     Raises:
         Fault: `wgfile.line`, `wgfile.section`, `wgfile.key`, `wgfile.private`, `wgfile.preshared`, `wgfile.endpoint`,
-            `wgfile.host`, `wgfile.address`, `wgfile.twice`, `wgfile.missing`, `wgfile.no_peer`.
+            `wgfile.address`, `wgfile.twice`, `wgfile.missing`, `wgfile.no_peer`.
     """
     interface: list[_Line] = []
     peers: list[tuple[int, list[_Line]]] = []
@@ -250,15 +250,19 @@ def _public(line: _Line, secrets: set[str]) -> str:
 def _endpoint(line: _Line) -> str:
     shape = _ENDPOINT.fullmatch(line.value)
     if shape is None:
-        message = f"{shown(line.value)} is not an endpoint: it must be ip:port or [ipv6]:port"
-        raise Fault(line.number, line.name, "wgfile.endpoint", message)
+        raise _no_endpoint(line)
     try:
         address = ipaddress.ip_address(shape["v6"] or shape["host"])
     except ValueError:
-        message = f"{shown(line.value)} names a host: an endpoint must be an address for now"
-        hint = "look the name up (getent ahosts NAME) and write the address there"
-        raise Fault(line.number, line.name, "wgfile.host", message, hint) from None
+        if shape["v6"] or not shape["host"].rpartition(".")[2][:1].isalpha():
+            raise _no_endpoint(line) from None
+        return f"{shape['host'].lower().removesuffix('.')}:{shape['port']}"
     return f"[{address}]:{shape['port']}" if shape["v6"] else f"{address}:{shape['port']}"
+
+
+def _no_endpoint(line: _Line) -> Fault:
+    message = f"{shown(line.value)} is not an endpoint: it must be ip:port, [ipv6]:port or name:port"
+    return Fault(line.number, line.name, "wgfile.endpoint", message)
 
 
 def _checked(line: _Line, item: str, parse: Callable[[str], str]) -> str:

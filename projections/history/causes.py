@@ -27,13 +27,16 @@ from engine.domain.events import (
     NodeRegistered,
     NodeReregistered,
     NodeTagged,
+    PeerBackendSet,
     PeerDisabled,
     PeerDrained,
     PeerEnabled,
+    PeerEndpointsResolved,
     PeerExpired,
     PeerPoolSet,
     PeerRegistered,
     PeerRemoved,
+    PeerSwitched,
     PeerTagged,
     PeerUndrained,
     PeerUpdated,
@@ -67,6 +70,7 @@ _OF_PEER: Final = (
     "peer.tags",
     "peer.pool",
 )
+_OF_BACKEND: Final = ("peer.key", "peer.endpoints", "peer.extra")
 _OF_CONNECTION: Final = ("connection.terms", "connection.exported", "connection.stale")
 _FIELDS: Final = {"public_key": "peer.key", "allowed_ips": "peer.allowed", "endpoints": "peer.endpoints"}
 
@@ -180,6 +184,13 @@ def _selector_gone(causes: Causes, event: SelectorRemoved, _tailnet: Tailnet, po
     causes.end(("selector", event.peer, event.selector), Gone(position=position, name=event.selector))
 
 
+def _backend_set(event: PeerBackendSet, tailnet: Tailnet) -> Iterable[Thing]:
+    """A backend that is not the present one makes nothing of the peer."""
+    peer = tailnet.peers.get(event.peer)
+    is_present = peer is not None and event.backend == peer.backend
+    return _all_of(_OF_BACKEND, event.peer) if is_present else ()
+
+
 def connection_thing(node: NodeId, peer: PeerId) -> Thing:
     """Return under what a connection is held."""
     return "connection", node, peer
@@ -201,6 +212,9 @@ _MADE: Final[Mapping[type[Event], Callable[[Any, Tailnet], Iterable[Thing]]]] = 
         ("peer", "peer.key", "peer.allowed", "peer.endpoints", "peer.extra", "peer.tags"), event.peer
     ),
     PeerUpdated: _peer_updated,
+    PeerEndpointsResolved: lambda event, _tailnet: [("peer.endpoints", event.peer)],
+    PeerBackendSet: _backend_set,
+    PeerSwitched: lambda event, _tailnet: _all_of(_OF_BACKEND, event.peer),
     PeerDisabled: lambda event, _tailnet: [("peer.parked", event.peer)],
     PeerExpired: lambda event, _tailnet: [("peer.expired", event.peer)],
     PeerEnabled: lambda event, _tailnet: _all_of(("peer.parked", "peer.expired"), event.peer),

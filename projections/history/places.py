@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from engine.domain.addresses import in_tailnet
 from engine.domain.aggregates import DEFAULT_ROUTES, Peer
 from engine.domain.pairs import named
+from engine.domain.places import hosts_of, places_of
 from engine.domain.values import NodeId
 from projections.history.causes import Thing
 from projections.history.findings import Finding, extra_config
@@ -110,14 +111,26 @@ def _endpoints(scene: Scene, peer: Peer) -> Iterator[Finding]:
         text = f"{named(peer)} has no endpoint: clients cannot wait to be called"
         yield replace(about, code="endpoint.none", verdict="blocks", text=text, fix=fix)
         return
-    inside = [endpoint for endpoint in peer.endpoints if _is_inside(peer, endpoint)]
+    told = places_of(peer)
+    if not told:
+        names = ", ".join(hosts_of(peer))
+        text = f"{named(peer)} has no endpoint yet: nothing was found under {names}"
+        yield replace(about, code="endpoint.unresolved", verdict="blocks", text=text, fix=fix)
+        return
+    inside = [endpoint for endpoint in told if _is_inside(peer, endpoint)]
     if inside:
         text = f"{', '.join(inside)} is inside the tunnel of {named(peer)}: packets to it would go through itself"
         about = _about(scene, peer, ("peer.endpoints", peer.id), ("peer.allowed", peer.id))
-        verdict = "blocks" if len(inside) == len(peer.endpoints) else "warn"
+        verdict = "blocks" if len(inside) == len(told) else "warn"
         yield replace(about, code="endpoint.tunnel", verdict=verdict, text=text, fix=fix)
     else:
-        yield replace(about, code="endpoint.known", text=f"{named(peer)} is at {', '.join(peer.endpoints)}")
+        yield replace(about, code="endpoint.known", text=f"{named(peer)} is at {', '.join(told)}")
+    for held in peer.resolved:
+        if held.failing_since and held.addresses:
+            text = (
+                f"lookups of {held.host} fail ({held.failure}): {named(peer)} keeps its last good addresses"
+            )
+            yield replace(about, code="endpoint.lookup", verdict="warn", text=text, fix=fix)
 
 
 def _is_inside(peer: Peer, endpoint: str) -> bool:

@@ -13,6 +13,7 @@ from engine.contracts.told import Told
 from engine.domain.aggregates import DEFAULT_ROUTES
 from engine.domain.exports import export_command
 from engine.domain.pairs import command_line, connected_part, listed, named
+from engine.domain.places import places_of
 from engine.domain.values import PeerId
 from engine.policy.ranges import overlap, span_of
 from projections.history.causes import Thing, connection_thing
@@ -147,7 +148,7 @@ def mutual(scene: Scene, pair: Pair) -> Iterator[Finding]:
         text = f"{found.prefix} of {named(peer)} overlaps {found.others} of {named(other)}, to which the node is connected too"
         fix = command_line("remove", node.id, other.id)
         yield replace(about, code="allowedips.overlap", verdict="warn", text=text, fix=fix)
-    for endpoint in peer.endpoints:
+    for endpoint in dict.fromkeys((*peer.endpoints, *places_of(peer))):
         for number in sorted(tailnet.peers_by_endpoint.get(endpoint, set()) - {peer.id}):
             if (node.id, number) not in tailnet.connections:
                 continue

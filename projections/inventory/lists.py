@@ -6,17 +6,21 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from engine.domain.aggregates import ApiKey, AuthKey, Connection, Export, Node, Peer
+from engine.domain.aggregates import ApiKey, AuthKey, Backend, Connection, Export, Node, Peer
+from engine.domain.events import HostAnswer
 from engine.domain.exports import export_command
 from engine.domain.pairs import connected_part
+from engine.domain.places import answer_for, hosts_of, places_of
 from engine.domain.state import Tailnet
 from engine.domain.values import NodeId, PeerId, UserId
 from engine.domain.whom import domains_of
 from projections.inventory.rows import (
     ApiKeyRow,
     AuthKeyRow,
+    BackendRow,
     ConnectionRow,
     ExportRow,
+    HostRow,
     NodeConnection,
     NodeRow,
     PeerRow,
@@ -247,6 +251,32 @@ def _peer_row(tailnet: Tailnet, peer: Peer, presence: PresenceOf) -> PeerRow:
         stale=tuple(
             filter(None, (_stale_row(tailnet, tailnet.connections[number, peer.id]) for number in connected))
         ),
+        places=places_of(peer),
+        hosts=tuple(_host_row(peer, host) for host in hosts_of(peer)),
+        backend=peer.backend,
+        backends=tuple(_backend_row(peer, held) for held in peer.backends),
+    )
+
+
+def _host_row(peer: Peer, host: str) -> HostRow:
+    held = answer_for(peer, host) or HostAnswer(host=host)
+    return HostRow(
+        host=held.host,
+        addresses=held.addresses,
+        changed=held.changed,
+        failing_since=held.failing_since,
+        failure=held.failure,
+    )
+
+
+def _backend_row(peer: Peer, backend: Backend) -> BackendRow:
+    return BackendRow(
+        name=backend.name,
+        present=backend.name == peer.backend,
+        public_key=backend.public_key,
+        public_key_base64=base64_of(backend.public_key),
+        endpoints=backend.endpoints,
+        resolvers=backend.resolvers,
     )
 
 

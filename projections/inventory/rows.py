@@ -151,6 +151,30 @@ class ApiKeyRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     expired: bool
 
 
+class HostRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A host name of a WireGuard-only peer's endpoints, and what looking it up gave; never looked up: nothing."""
+
+    host: str
+    addresses: tuple[str, ...] = ()
+    """The last good ones."""
+    changed: int = 0
+    """Since when it has these."""
+    failing_since: int = 0
+    failure: str = ""
+
+
+class BackendRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A far side that a WireGuard-only peer may be."""
+
+    name: str
+    present: bool
+    """Whether the peer is this one now."""
+    public_key: str
+    public_key_base64: str
+    endpoints: tuple[str, ...]
+    resolvers: tuple[str, ...]
+
+
 class PeerRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A WireGuard-only peer; `connectedNodes` are `id(name)`, as the user's document shows them."""
 
@@ -180,6 +204,11 @@ class PeerRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The connected nodes of which its own side knows something else than what holds."""
     used_by: tuple[str, ...] = ()
     """The connected nodes whose clients say that they use it as exit now, as `id(name)`: soft state, as in `NodeRow`."""
+    places: tuple[str, ...] = ()
+    """The endpoints that clients get: those given, with host names looked up."""
+    hosts: tuple[HostRow, ...] = ()
+    backend: str = ""
+    backends: tuple[BackendRow, ...] = ()
 
 
 class ConnectionRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

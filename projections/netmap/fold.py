@@ -45,9 +45,12 @@ from engine.domain.events import (
     NodeRoutesAdvertised,
     NodeRoutesApproved,
     NodeTagged,
+    PeerBackendRemoved,
+    PeerBackendSet,
     PeerDisabled,
     PeerDrained,
     PeerEnabled,
+    PeerEndpointsResolved,
     PeerEvent,
     PeerExpired,
     PeerMoved,
@@ -55,6 +58,7 @@ from engine.domain.events import (
     PeerRegistered,
     PeerRemoved,
     PeerRenamed,
+    PeerSwitched,
     PeerTagged,
     PeerUndrained,
     PeerUpdated,
@@ -140,6 +144,10 @@ def _touched_by_peers(state: NetmapState, event: PeerEvent | ConnectionEvent) ->
             PeerRegistered(peer=peer)
             | PeerRemoved(peer=peer)
             | PeerRenamed(peer=peer)
+            | PeerEndpointsResolved(peer=peer)
+            | PeerBackendSet(peer=peer)
+            | PeerBackendRemoved(peer=peer)
+            | PeerSwitched(peer=peer)
             | PeerDrained(peer=peer)
             | PeerUndrained(peer=peer)
         ):

@@ -2,6 +2,7 @@
 
 from engine.contracts.netmap import NodeObject, WireGuardPeerObject
 from engine.domain.aggregates import Node, Peer
+from engine.domain.places import places_of
 
 
 def node_object(node: Node, class_id: str) -> NodeObject:
@@ -38,7 +39,7 @@ def peer_object(peer: Peer) -> WireGuardPeerObject:
         name=peer.name,
         public_key=peer.public_key,
         allowed_ips=peer.allowed_ips,
-        endpoints=peer.endpoints,
+        endpoints=places_of(peer),
         ipv4=peer.ipv4,
         ipv6=peer.ipv6,
         created=peer.created,

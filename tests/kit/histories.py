@@ -30,6 +30,7 @@ from engine.domain.events import (
     DomainsSet,
     Event,
     ExtraConfig,
+    HostAnswer,
     LogStarted,
     NodeDeleted,
     NodeExpired,
@@ -40,15 +41,19 @@ from engine.domain.events import (
     NodeRoutesAdvertised,
     NodeRoutesApproved,
     NodeTagged,
+    PeerBackendRemoved,
+    PeerBackendSet,
     PeerDisabled,
     PeerDrained,
     PeerEnabled,
+    PeerEndpointsResolved,
     PeerExpired,
     PeerMoved,
     PeerPoolSet,
     PeerRegistered,
     PeerRemoved,
     PeerRenamed,
+    PeerSwitched,
     PeerTagged,
     PeerUndrained,
     PeerUpdated,
@@ -327,6 +332,25 @@ class Teller:
             )
             self.events.append(changes[b % len(changes)])
 
+    def peer_place(self, a: int, b: int) -> None:
+        if self.peers:
+            number = self.peers[a % len(self.peers)]
+            backend, other = f"b{b % 3}", NodeKey(key("nodekey", "peer", number, "backend", b % 3))
+            where = (f"192.0.2.{b + 1}:53", f"relay{b % 2}.example.org:51820")
+            answer = HostAnswer(
+                host=f"relay{b % 2}.example.org",
+                addresses=(f"198.51.100.{b + 1}", "2001:db8::1")[: a % 3],
+                changed=Millis(b),
+                failing_since=Millis(b % 4 // 3),
+            )
+            changes: tuple[Event, ...] = (
+                PeerEndpointsResolved(peer=number, hosts=(answer,)),
+                PeerBackendSet(peer=number, backend=backend, public_key=other, endpoints=where),
+                PeerSwitched(peer=number, backend=backend, public_key=other, endpoints=where),
+                PeerBackendRemoved(peer=number, backend=backend),
+            )
+            self.events.append(changes[a % len(changes)])
+
     def connect(self, a: int, b: int) -> None:
         if not (self.nodes and self.peers):
             return
@@ -442,6 +466,7 @@ TELLERS: Final[dict[str, Callable[[Teller, int, int], None]]] = {
     "peer_end": Teller.peer_end,
     "peer_switch": Teller.peer_switch,
     "peer_change": Teller.peer_change,
+    "peer_place": Teller.peer_place,
     "connect": Teller.connect,
     "disconnect": Teller.disconnect,
     "export": Teller.export,

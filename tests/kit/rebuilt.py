@@ -4,6 +4,7 @@ Rule 1: it starts from the tailnet as the log made it and from its policy, and l
 Rule 2: what an object shows of a node, a peer, a connection, a user or the settings is what has the same name there.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -26,6 +27,7 @@ from engine.contracts.netmap import (
     WireGuardPeerObject,
     key_of,
 )
+from engine.domain.aggregates import Peer
 from engine.domain.document import document_of
 from engine.domain.state import Tailnet
 from engine.domain.values import Epoch, NodeId, UserId
@@ -64,7 +66,9 @@ class Rebuilt:
         tailnet, policy = self.tailnet, self.policy
         yield shown(TailnetObject, tailnet.settings)
         yield from (shown(UserObject, user) for user in tailnet.users.values())
-        yield from (shown(WireGuardPeerObject, peer) for peer in tailnet.peers.values())
+        yield from (
+            shown(WireGuardPeerObject, peer, endpoints=_endpoints(peer)) for peer in tailnet.peers.values()
+        )
         for number, node in tailnet.nodes.items():
             yield shown(NodeObject, node, class_id=self.of[number].id)
             extras = tuple(self._extras(number))
@@ -110,6 +114,18 @@ class Rebuilt:
         left = permitted(whole, (peer.ipv4, peer.ipv6), peer.extra.tags, permit)
         if left is not None:
             yield msgspec.structs.replace(extra, allowed_ips=left)
+
+
+def _endpoints(peer: Peer) -> tuple[str, ...]:
+    """What clients get: names replaced by the addresses found, an endpoint for each."""
+    known = {held.host: held.addresses for held in peer.resolved}
+    told: list[str] = []
+    for endpoint in peer.endpoints:
+        host, _, port = endpoint.rpartition(":")
+        if not re.search("[g-z]", host):  # every name of these stories has such a letter, no address has
+            told.append(endpoint)
+        told += [f"[{a}]:{port}" if ":" in a else f"{a}:{port}" for a in known.get(host, ())]
+    return tuple(sorted(set(told), key=told.index))
 
 
 def shown(kind: type[T], source: object, **more: Any) -> T:

@@ -32,13 +32,16 @@ from engine.domain.commands import (
     RecordExport,
     RegisterNode,
     RegisterPeer,
+    RemoveBackend,
     RemoveConnection,
     RemovePeer,
     RemoveSelector,
     RenameNode,
     RenamePeer,
+    ReportLookup,
     RevertPolicy,
     SetAutoUpdates,
+    SetBackend,
     SetBaseDomain,
     SetDomains,
     SetMasqueradePool,
@@ -49,6 +52,7 @@ from engine.domain.commands import (
     SetUserRole,
     SetWireGuardDns,
     SetWireGuardMode,
+    SwitchPeer,
     TagNode,
     TagPeer,
     UndrainPeer,
@@ -66,6 +70,7 @@ from engine.domain.events import (
     NodeRoutesApproved,
     PeerRegistered,
 )
+from engine.domain.places import places_of
 from engine.domain.prefixes import is_covered
 from engine.domain.routes import QUIET_MILLIS, offered
 from engine.domain.state import DEFAULT_ROUTES, Tailnet
@@ -75,6 +80,8 @@ from tests.kit.scenario import START, Scene, machine_key, node_key, peer_id, pee
 
 MACHINES: Final = ("a", "b", "c")
 KEYS: Final = tuple(node_key(f"{name}{number}") for name in MACHINES for number in range(3))
+HOSTED: Final = ("home.example.org:1+53", "1.2.3.7:1")
+backends = st.sampled_from(["a", "a", "main"])
 users = st.sampled_from([1, 2, "u1", "u2", 9])
 nodes = st.sampled_from([1, 2, 3, 4, "x", "x-1", "100.64.0.2", peer_id(1)])
 peers = st.sampled_from([peer_id(1), peer_id(2), peer_id(3), "p", "q", 1])
@@ -140,7 +147,9 @@ peer_registrations = st.builds(
     user=users,
     public_key=st.sampled_from([peer_key("p"), peer_key("q"), peer_key("r"), KEYS[0]]),
     allowed_ips=st.sampled_from([("0.0.0.0/0", "::/0"), ("192.0.2.0/24",), ("10.0.0.1/24", "::/0"), ()]),
-    endpoints=st.sampled_from([("1.2.3.4:1",), ("1.2.3.5:1",), ("1.2.3.4:1", "[2001:db8::1]:9"), ("x:1",)]),
+    endpoints=st.sampled_from(
+        [("1.2.3.4:1",), ("1.2.3.5:1",), ("1.2.3.4:1", "[2001:db8::1]:9"), ("x:1",), HOSTED]
+    ),
 )
 connection = {"node": nodes, "peer": peers}
 parts = st.sampled_from([None, None, (), ("192.0.2.0/25",), ("10.0.0.0/24", "::/0")])
@@ -163,12 +172,29 @@ commands: st.SearchStrategy[Command] = st.one_of(
         allowed_ips=st.sampled_from(
             [None, ("0.0.0.0/0", "::/0"), ("192.0.2.0/24",), ("10.0.0.0/24", "::/0")]
         ),
-        endpoints=st.sampled_from([None, ("1.2.3.4:1",), ("1.2.3.6:1",)]),
+        endpoints=st.sampled_from([None, ("1.2.3.4:1",), ("1.2.3.6:1",), HOSTED]),
         extra_config=st.sampled_from([None, {"tags": ["tag:a"]}, {"suggestExitNode": True}]),
     ),
     st.builds(RenamePeer, peer=peers, name=names),
     st.builds(TagPeer, peer=peers, tags=tags),
     st.builds(MovePeer, peer=peers, user=users),
+    st.builds(
+        ReportLookup,
+        peer=known,
+        host=st.sampled_from(["home.example.org", "other.example.org"]),
+        addresses=st.sampled_from([(), ("1.2.3.5",), ("1.2.3.4", "2001:db8::1"), ("127.0.0.1",), ("x",)]),
+        failure=st.sampled_from(["", "", "no such name"]),
+    ),
+    st.builds(
+        SetBackend,
+        peer=known,
+        backend=backends,
+        public_key=st.sampled_from([peer_key("t"), peer_key("v"), peer_key("w"), KEYS[0]]),
+        endpoints=st.sampled_from([("1.2.3.9:1",), ("1.2.3.8:1",), ("1.2.3.8:2",), HOSTED]),
+    ),
+    st.builds(RemoveBackend, peer=known, backend=backends),
+    st.builds(SwitchPeer, peer=known, backend=backends),
+    st.builds(SwitchPeer, peer=known, backend=backends),
     st.builds(DrainPeer, peer=known),
     st.builds(UndrainPeer, peer=known),
     st.builds(AddSelector, selector=selectors, peer=peers, allowed_ips=parts, jailed=st.booleans()),
@@ -268,7 +294,8 @@ slow = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCh
 def play(sequence: list[Command]) -> Scene:
     """Send the commands, one second apart, checking after each what must always be true.
 
-    They meet two users, two pre-auth keys, two nodes, two WireGuard-only peers, one with a pool, and a connection.
+    They meet two users, two pre-auth keys, two nodes, two WireGuard-only peers, one with a pool and a backend to
+    switch to, and a connection.
     """
     scene = Scene()
     scene.user("u1")
@@ -280,6 +307,7 @@ def play(sequence: list[Command]) -> Scene:
         scene.peer(name)
     scene.connect(1, "p", "10.0.0.1")
     scene.when(SetMasqueradePool(peer="q", ipv4="10.0.0.0/29"))
+    scene.when(SetBackend(peer="q", backend="a", public_key=peer_key("u"), endpoints=("1.2.3.10:1",)))
     for command in sequence:
         scene.later(1_000)
         with contextlib.suppress(Refusal):
@@ -309,7 +337,10 @@ def check(tailnet: Tailnet) -> None:
     names = [node.name for node in tailnet.nodes.values()] + [peer.name for peer in tailnet.peers.values()]
     assert len(set(names)) == len(everyone), "a name is held twice"
     keys = [node.node_key for node in tailnet.nodes.values()]
-    keys += [peer.public_key for peer in tailnet.peers.values()]
+    for relay in tailnet.peers.values():
+        keys += {relay.public_key} | {backend.public_key for backend in relay.backends}
+        present = [backend for backend in relay.backends if backend.name == relay.backend]
+        assert [backend.public_key for backend in present] == ([relay.public_key] if relay.backends else [])
     assert len(set(keys)) == len(keys), "a key is held twice"
     owners = [(node.machine_key, node.user) for node in tailnet.nodes.values()]
     assert len(set(owners)) == len(owners), "a machine has two nodes of one user"
@@ -328,7 +359,7 @@ def check(tailnet: Tailnet) -> None:
     check_selectors(tailnet)
     check_exports(tailnet)
     for numbers in tailnet.peers_of_node.values():
-        endpoints = [endpoint for number in numbers for endpoint in tailnet.peers[number].endpoints]
+        endpoints = [place for number in numbers for place in places_of(tailnet.peers[number])]
         assert len(set(endpoints)) == len(endpoints), "a node has two peers at one endpoint"
     for holder in tailnet.nodes.values():
         for kept in (holder.advertised, holder.approved):
@@ -461,6 +492,7 @@ def test_the_commands_of_these_properties_reach_every_event() -> None:
         "PeerRegistered", "PeerRemoved", "PeerDisabled", "PeerExpired", "PeerEnabled",
         "PeerUpdated", "PeerRenamed", "PeerTagged", "PeerMoved", "PeerDrained", "PeerUndrained", "PeerPoolSet",
         "SelectorAdded", "SelectorRemoved",
+        "PeerEndpointsResolved", "PeerBackendSet", "PeerBackendRemoved", "PeerSwitched",
         "ConnectionAdded", "ConnectionUpdated", "ConnectionRemoved", "ConnectionExported", "ConnectionStale",
         "AuthKeyCreated", "AuthKeyUsed", "AuthKeyExpired", "PoolsSet", "BaseDomainSet",
         "ApiKeyCreated", "ApiKeyExpired", "ApiKeyDeleted",

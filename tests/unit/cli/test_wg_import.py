@@ -199,10 +199,10 @@ def test_a_refusal_of_the_engine_says_which_file_and_what_was_done_before(tmp_pa
         ),
         (
             "192.0.2.1:51820",
-            "vpn.example.org:51820",
-            "wgfile.host",
+            "192.0.2.300:51820",
+            "wgfile.endpoint",
             10,
-            "'vpn.example.org:51820' names a host",
+            "'192.0.2.300:51820' is not an endpoint",
         ),
         ("192.0.2.1:51820", "192.0.2.1", "wgfile.endpoint", 10, "'192.0.2.1' is not an endpoint"),
         ("0.0.0.0/0", "0.0.0.0/64", "wgfile.address", 9, "'0.0.0.0/64' is not an IP"),

@@ -2,14 +2,25 @@
 
 import pytest
 
-from engine.domain.endpoints import parse_endpoints
+from engine.domain.endpoints import MAX_ENDPOINTS, parse_endpoints, refuse_loops
 from engine.domain.errors import Invalid
 
 
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("vpn.example.com:51820", "endpoint.syntax"),
+        ("localhost:51820", "endpoint.host"),
+        ("relay.local:51820", "endpoint.host"),
+        ("a..example.org:51820", "endpoint.host"),
+        ("0x7f.1:51820", "endpoint.host"),
+        ("-a.example.org:51820", "endpoint.host"),
+        ("bücher.example.org:51820", "endpoint.host"),
+        ("user@host.example.org:51820", "endpoint.host"),
+        ("a" * 64 + ".example.org:51820", "endpoint.host"),
+        ("http://host.example.org:51820", "endpoint.syntax"),
+        ("192.0.2.1:1+", "endpoint.syntax"),
+        ("192.0.2.1:1+0", "endpoint.port"),
+        ("home.example.org:70000", "endpoint.port"),
         ("192.0.2.1", "endpoint.syntax"),
         ("192.0.2.1:", "endpoint.syntax"),
         ("192.0.2.1:http", "endpoint.syntax"),
@@ -81,3 +92,34 @@ def test_endpoints_are_kept_canonical_once_and_in_order() -> None:
     )
     assert endpoints == ("[2001:db8::1]:51820", "1.2.3.4:51820")
     assert [said.partition(":")[0] for said in warnings] == ["endpoint.duplicate"]
+
+
+def test_a_host_name_is_kept_as_given_in_lower_case() -> None:
+    endpoints, warnings = parse_endpoints(["Home.Example.ORG.:51820", "1.2.3.4:1"], ["10.0.0.0/24"])
+    assert endpoints == ("home.example.org:51820", "1.2.3.4:1")
+    assert warnings == []
+
+
+def test_several_ports_of_one_place_are_an_endpoint_each() -> None:
+    endpoints, warnings = parse_endpoints(["1.2.3.4:51820+53+443", "[2001:db8::1]:1+2", "a.b:1+53+1"], [])
+    assert endpoints == (
+        *("1.2.3.4:51820", "1.2.3.4:53", "1.2.3.4:443"),
+        *("[2001:db8::1]:1", "[2001:db8::1]:2"),
+        *("a.b:1", "a.b:53"),
+    )
+    assert [said.partition(":")[0] for said in warnings] == ["endpoint.duplicate"]
+
+
+def test_the_number_of_endpoints_is_bounded_ports_counted() -> None:
+    whole = "1.2.3.4:" + "+".join(str(port) for port in range(1, MAX_ENDPOINTS + 1))
+    assert len(parse_endpoints([whole], [])[0]) == MAX_ENDPOINTS
+    with pytest.raises(Invalid) as caught:
+        parse_endpoints([whole, "1.2.3.4:99"], [])
+    assert caught.value.code == "endpoint.many"
+
+
+def test_canonical_endpoints_inside_the_tunnel_are_refused_and_names_passed_over() -> None:
+    refuse_loops(["10.0.0.5:1", "a.example.org:1"], ["0.0.0.0/0", "10.1.0.0/24"])
+    with pytest.raises(Invalid) as caught:
+        refuse_loops(["a.example.org:1", "[fd00::1]:1"], ["fd00::/64"])
+    assert caught.value.code == "endpoint.loop"
