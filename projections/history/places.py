@@ -43,7 +43,7 @@ def _clash(code: str, peer: Peer, other: Peer) -> dict[str, str]:
     return {
         "code": "location.city",
         "text": f"{named(peer)} and {named(other)} have the city code {code} in two countries: lists show only one",
-        "fix": extra_config(peer.name, '{"location": …}') + "   # with another cityCode",
+        "fix": f"netmap wg update {peer.name} --extra-config JSON   # a location with another cityCode",
     }
 
 

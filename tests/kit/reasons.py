@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Sequence
 from typing import Any
 
+import click
 import msgspec
 
 from engine.contracts.netmap import Snapshot
@@ -17,6 +18,7 @@ from engine.domain.events import Event, LogStarted
 from engine.domain.refs import node_of, peer_of
 from engine.domain.values import CommandId, Epoch, Millis, NodeId, Position
 from engine.ports import Envelope, Recorded
+from frontends.cli.main import main
 from frontends.control.peerlist import PeerLists
 from frontends.control.replica import Replica
 from frontends.control.session import End, Session
@@ -138,6 +140,25 @@ class Theatre(scenario.Scene):
     def record(self, finding: Finding) -> list[Recorded]:
         """The records that a finding names."""
         return [record for record in self.folded.log if record.position in finding.made]
+
+
+def is_typed(line: str) -> bool:
+    """Whether a fix is a command line that `netmap` understands, once its capitals are filled in; or one of a node's own."""
+    words = shlex.split(line.replace(" JSON", " '{}'"), comments=True)
+    if words[0] == "tailscale":
+        return True
+    command: click.Command = main
+    context = click.Context(main, obj=Stage().world)
+    words = words[1:]
+    while isinstance(command, click.Group):
+        inner = command.get_command(context, words.pop(0))
+        assert inner is not None, line
+        command = inner
+    try:
+        command.make_context(command.name, words, parent=context)
+    except click.UsageError as error:
+        raise AssertionError(f"{line}: {error.format_message()}") from None
+    return True
 
 
 def found(explanation: Explanation, code: str) -> Finding:

@@ -16,7 +16,7 @@ from projections.history.why import between, explain
 from projections.netmap.state import snapshot_of
 from tests.kit.governed import governed
 from tests.kit.histories import events_of, records, steps
-from tests.kit.reasons import Folded, Frames
+from tests.kit.reasons import Folded, Frames, is_typed
 
 FAST: Final = settings(
     max_examples=int(os.environ.get("NETMAP_EXAMPLES", "40")),
@@ -132,6 +132,8 @@ def test_what_a_finding_names_is_in_the_log_and_what_is_said_of_a_copy_is_the_sa
     scene = folded.scene()
     said = examine(scene)
     assert all(set(finding.made) <= positions for finding in said.findings)
+    told = [f for node, peer in folded.state.tailnet.connections for f in pair_findings(scene, node, peer)]
+    assert all(is_typed(line) for line in {finding.fix for finding in (*said.findings, *told)} - {""})
     copied = frozen(folded.state)
     assert snapshot_of(copied) == snapshot_of(folded.state)
     assert examine(Scene(copied, folded.causes.copy(), scene.now)) == said

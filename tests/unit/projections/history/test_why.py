@@ -32,7 +32,7 @@ from projections.history.findings import Finding
 from projections.history.traffic import is_multicast
 from projections.history.way import SOON
 from projections.inventory.rows import Presence
-from tests.kit.reasons import Theatre, codes, found
+from tests.kit.reasons import Theatre, codes, found, is_typed
 from tests.kit.scenario import peer_id, registration
 
 RELAY = peer_id(1)
@@ -382,6 +382,22 @@ def test_every_fix_of_a_peer_is_a_command_that_exists_and_mends() -> None:
 
 
 # Gone --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("line", ["netmap wg nonsense x", "netmap wg enable --nonsense", "netmap why one"])
+def test_a_command_line_that_nobody_understands_would_be_noticed(line: str) -> None:
+    with pytest.raises(AssertionError):
+        is_typed(line)
+
+
+def test_every_fix_can_be_typed() -> None:
+    fixes: set[str] = set()
+    for change, _, _ in WARNED:
+        at = theatre()
+        change(at)
+        fixes |= {finding.fix for finding in (*at.why(1, RELAY).findings, *at.doctor(besides=""))}
+    assert len(fixes) > 10
+    assert all(is_typed(line) for line in fixes - {""})
 
 
 def test_who_removed_a_peer_stays_known_by_its_id_and_by_its_name() -> None:
