@@ -117,7 +117,7 @@ def _unrecorded(scene: Scene) -> Iterator[Finding]:
         if one.exported is None and not one.stale_since
     ]
     if held:
-        text = f"of {len(held)} connections nothing is recorded of what the far side was told"
+        text = f"nothing is recorded of what the far side was told of {len(held)} connections"
         fix = "netmap wg export --peer PEER --record"
         yield Finding(code="farside.unrecorded", verdict="note", text=text, fix=fix)
 

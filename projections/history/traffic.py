@@ -62,23 +62,21 @@ def _masquerade(scene: Scene, pair: Pair, told: Told) -> Iterator[Finding]:
         yield replace(about, code="masq.none", verdict="blocks", text=text, fix=fix)
     elif routed:
         sources = listed(*(addresses[version] for version in sorted(routed & usable)))
-        yield replace(about, code="masq.fits", text=f"its sources there are {sources}")
+        yield replace(
+            about,
+            code="masq.fits",
+            text=f"node {named(pair.node)} comes to {named(pair.peer)} from {sources}",
+        )
     for version in sorted(addresses):
         family, text = f"IPv{version}", ""
         if version in routed and not given[version]:
-            text = (
-                f"{family} traffic goes to {named(pair.peer)} with the tailnet's own address, and dies there"
-            )
+            text = f"{family} traffic of node {named(pair.node)} has its tailnet address at {named(pair.peer)}, and dies there"
             yield replace(about, code="masq.missing", verdict="warn", text=text, fix=fix)
         elif addresses[version] and version not in routed and told.routes:
-            text = (
-                f"{addresses[version]} is never used: {named(pair.peer)} has no {family} prefix for the node"
-            )
+            text = f"{addresses[version]} is never used: {named(pair.peer)} has no {family} prefix for node {named(pair.node)}"
             yield replace(about, code="masq.unused", verdict="warn", text=text)
         elif addresses[version] and version not in usable:
-            text = (
-                f"{addresses[version]} is multicast: no host can have it as a source, so nothing is answered"
-            )
+            text = f"{addresses[version]} of node {named(pair.node)} is multicast: no host can have it as a source"
             yield replace(about, code="masq.multicast", verdict="warn", text=text, fix=fix)
 
 
@@ -107,6 +105,12 @@ def _routes(scene: Scene, pair: Pair, told: Told) -> Iterator[Finding]:
     if len(defaults) == len(DEFAULT_ROUTES):
         text = f"{named(pair.peer)} is an exit for node {named(pair.node)}, once it is chosen there"
         yield replace(about, code="exit.ready", text=text)
+        known = scene.presence(pair.node.id)
+        if known is not None and known.exit_node == pair.peer.stable_id:
+            text = (
+                f"the client of node {named(pair.node)} says that it uses {named(pair.peer)} as its exit now"
+            )
+            yield replace(about, code="exit.used", text=text)
     elif defaults and not is_half_exit(pair.peer.allowed_ips):
         (missing,) = DEFAULT_ROUTES - defaults
         text = (
@@ -145,7 +149,7 @@ def mutual(scene: Scene, pair: Pair) -> Iterator[Finding]:
     node, peer, tailnet = pair.node, pair.peer, scene.tailnet
     for found in scene.overlaps(node).get(peer.id, ()):
         about, other = _common(scene, pair, "peer.allowed", found.other), tailnet.peers[found.other]
-        text = f"{found.prefix} of {named(peer)} overlaps {found.others} of {named(other)}, to which the node is connected too"
+        text = f"{found.prefix} of {named(peer)} overlaps {found.others} of {named(other)}, to which node {named(node)} is connected too"
         fix = command_line("remove", node.id, other.id)
         yield replace(about, code="allowedips.overlap", verdict="warn", text=text, fix=fix)
     for endpoint in dict.fromkeys((*peer.endpoints, *places_of(peer))):
@@ -153,7 +157,7 @@ def mutual(scene: Scene, pair: Pair) -> Iterator[Finding]:
             if (node.id, number) not in tailnet.connections:
                 continue
             about, other = _common(scene, pair, "peer.endpoints", number), tailnet.peers[number]
-            text = f"{endpoint} is an endpoint of {named(peer)} and of {named(other)}: answers are mistaken"
+            text = f"{endpoint} is an endpoint of {named(peer)} and of {named(other)}: node {named(node)} mistakes their answers"
             fix = command_line("remove", node.id, number)
             yield replace(about, code="endpoint.shared", verdict="warn", text=text, fix=fix)
 
@@ -177,7 +181,7 @@ def _resolvers(scene: Scene, pair: Pair, told: Told) -> Iterator[Finding]:
     for resolver in resolvers:
         address = _address_of(resolver)
         if address and not any(overlap(span_of(address), span) for span in spans):
-            text = f"the resolver {resolver} is not inside what {named(pair.peer)} routes for the node: it is asked outside the tunnel"
+            text = f"the resolver {resolver} is not inside what {named(pair.peer)} routes for node {named(pair.node)}: it is asked outside the tunnel"
             fix = extra_config(pair.peer.name, '{"exitNodeDNSResolvers": ["ADDRESS"]}')
             yield replace(about, code="dns.outside", verdict="warn", text=text, fix=fix)
 

@@ -165,7 +165,7 @@ def _policy(scene: Scene, pair: Pair) -> Iterator[Finding]:
     )
     lost = [prefix for prefix in whole if prefix not in left]
     if lost:
-        text = f"the policy leaves {listed(*left) or 'the own addresses'} of {named(peer)}, and not {listed(*lost)}"
+        text = f"the policy leaves node {named(node)} {listed(*left) or 'the own addresses'} of {named(peer)}, and not {listed(*lost)}"
         yield Finding(
             code="policy.cut",
             verdict="warn",
@@ -205,7 +205,7 @@ def _rule(pair: Pair, rule: Rule, made: tuple[Position, ...]) -> Iterator[Findin
     )
     yield about
     if permit.has_ports:
-        text = f"{where} names ports or a protocol, which no client enforces towards {named(peer)}"
+        text = f"{where} names ports or a protocol, which the client of node {named(node)} does not enforce towards {named(peer)}"
         yield replace(about, code="policy.ports", verdict="warn", text=text)
 
 

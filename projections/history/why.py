@@ -69,7 +69,7 @@ def between(scene: Scene, node: Node, other: Node) -> Explanation:
                 node=node.id,
             )
         )
-    elif sees and not any(finding.rule for finding in found):
+    elif sees and not any(finding.code == "policy.permits" for finding in found):
         text = f"the policy shows node {named(other)} to node {named(node)}, for a route or for everybody"
         found.append(
             Finding(
@@ -90,13 +90,11 @@ def _alone(scene: Scene, node: Node, of: Node | None = None) -> Iterator[Finding
 
 
 def _rule(scene: Scene, source: Node, target: Node, rule: Rule) -> Finding:
-    where = (
-        f"line {rule.line} of the policy" if rule.line else "without a rule that says otherwise, everything"
-    )
+    where = f"line {rule.line} of the policy lets" if rule.line else "there is no rule, which lets"
     return Finding(
         code="policy.permits",
         verdict="ok",
-        text=f"{where} lets node {named(source)} reach node {named(target)}",
+        text=f"{where} node {named(source)} reach node {named(target)}",
         made=scene.causes.of(("policy",)),
         rule=rule.place,
         line=rule.line,

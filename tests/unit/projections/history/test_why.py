@@ -213,6 +213,14 @@ def test_offline_is_no_fault() -> None:
     assert said.is_usable
 
 
+def test_what_a_client_uses_now_is_told() -> None:
+    at = theatre()
+    stable = at.tailnet.peers[RELAY].stable_id
+    using, other = (Presence(online=True, exit_node=exit_node) for exit_node in (stable, "n7"))
+    assert "exit.used" in codes(at.why(1, RELAY, presence=lambda _node: using), "ok")
+    assert "exit.used" not in codes(at.why(1, RELAY, presence=lambda _node: other), "ok")
+
+
 def test_a_key_that_ends_within_a_week_is_warned_of() -> None:
     at = theatre()
     at.types("netmap node set-expiry laptop --in 6d")
