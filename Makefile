@@ -20,12 +20,12 @@ $(STAMP): requirements.lock pyproject.toml
 run: setup ## serve every role from $(DIR): SQLite, the bundled nats-server, nothing else
 	$(BIN)/netmap serve --dir $(DIR)
 
-check: setup ## the fast loop: format, lint, types, import contracts, architecture, unit, property
+check: setup ## the fast loop: format, lint, types, import contracts, architecture, unit, scenarios, property
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q -n auto --dist worksteal tests/architecture tests/unit tests/property
+	$(BIN)/pytest -q -n auto --dist worksteal tests/architecture tests/unit tests/scenarios tests/property
 
 format: setup ## rewrite the code as `make check` wants it
 	$(BIN)/ruff format --quiet .

@@ -46,7 +46,7 @@ class Difference:
     def _add(self, number: NodeId, before: Fragment | None, after: Fragment) -> None:
         if before is not None and before.data == after.data:
             return
-        change = None if before is None else _patch(before, after)
+        change = None if before is None else patched(before, after)
         if change is None:
             self._changed.append((number, msgspec.Raw(after.data)))
         else:
@@ -73,7 +73,7 @@ class Difference:
 
 
 @lru_cache(maxsize=PATCHES)
-def _patch(before: Fragment, after: Fragment) -> msgspec.Raw | None:
+def patched(before: Fragment, after: Fragment) -> msgspec.Raw | None:
     """Return a change as a patch, if it is one; in a storm a thousand differences have the same ones."""
     change = patch(before.node, after.node)
     return None if change is None else fragment(change)

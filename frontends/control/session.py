@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from engine.domain.values import NodeId
-from frontends.control.difference import Difference
+from frontends.control.difference import Difference, patched
 from frontends.control.fragment import Fragment
 from frontends.control.peerlist import PeerLists
 from frontends.control.profiles import WIREGUARD
@@ -155,8 +155,9 @@ def _own_text(before: Standing, now: Standing, difference: Difference, time: str
 
 def _response(before: Standing, now: Standing, difference: Difference, time: str) -> MapResponse | None:
     removed = [*difference.removed(now.node), *_extras_gone(before, now)]
-    changed = [*difference.changed(now.node), *_extras_changed(before, now)]
-    patched = difference.patched(now.node)
+    whole, patches = _extras_changed(before, now)
+    changed = [*difference.changed(now.node), *whole]
+    patches = [*difference.patched(now.node), *patches]
     profiles = list(difference.profiles)
     if now.profile and now.profile != before.profile:
         profiles.append(msgspec.Raw(now.profile))
@@ -165,7 +166,7 @@ def _response(before: Standing, now: Standing, difference: Difference, time: str
     me = None if now.me == before.me else msgspec.Raw(now.me)
     common, old = now.common, before.common
     ssh = None if now.ssh == before.ssh else msgspec.Raw(now.ssh)
-    others = removed or changed or patched or profiles or me or ssh
+    others = removed or changed or patches or profiles or me or ssh
     if not (others or common != old or now.filters != before.filters):
         return None
     return MapResponse(
@@ -176,7 +177,7 @@ def _response(before: Standing, now: Standing, difference: Difference, time: str
         domain="" if common.domain == old.domain else common.domain,
         peers_removed=tuple(removed) or None,
         peers_changed=tuple(changed) or None,
-        peers_changed_patch=tuple(patched) or None,
+        peers_changed_patch=tuple(patches) or None,
         user_profiles=tuple(profiles) or None,
         control_time=time,
     )
@@ -197,12 +198,20 @@ def _extras_gone(before: Standing, now: Standing) -> list[NodeId]:
     return [NodeId(extra.node.id) for extra in before.extras if extra.node.id not in kept]
 
 
-def _extras_changed(before: Standing, now: Standing) -> list[msgspec.Raw]:
+def _extras_changed(before: Standing, now: Standing) -> tuple[list[msgspec.Raw], list[msgspec.Raw]]:
+    """Return the WireGuard-only peers that are told as a whole, and those that a patch is enough for."""
+    whole: list[msgspec.Raw] = []
+    patches: list[msgspec.Raw] = []
     if before.extras is now.extras:
-        return []
+        return whole, patches
     held: dict[int, Fragment] = {extra.node.id: extra for extra in before.extras}
-    return [
-        msgspec.Raw(extra.data)
-        for extra in now.extras
-        if extra.node.id not in held or held[extra.node.id].data != extra.data
-    ]
+    for extra in now.extras:
+        known = held.get(extra.node.id)
+        if known is not None and known.data == extra.data:
+            continue
+        change = None if known is None else patched(known, extra)
+        if change is None:
+            whole.append(msgspec.Raw(extra.data))
+        else:
+            patches.append(change)
+    return whole, patches
