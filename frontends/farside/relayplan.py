@@ -5,7 +5,8 @@ Rule 2: which peers came of a list is kept in a tag of theirs, of the list's sou
 Rule 3: who is gone from the whole list, not only from what was chosen of it, is disabled; removed only with `prune`,
         and never while a node is connected.
 Rule 4: a relay with a new key under its name gets it in place: the peer's id stays, and with it everybody's choice.
-Rule 5: the label of a city says the relay's host name too, since today's apps list exits by city and show no name.
+Rule 5: the label of a city says the relay's host name too, since today's apps list exits by city and show no name; its code
+        is the host name then, or they would list one relay of each city.
 """
 
 import ipaddress
@@ -108,7 +109,7 @@ def extra_config(relay: Relay, found: RelayList, manner: Manner) -> dict[str, ob
             "country": relay.country,
             "countryCode": relay.country_code,
             "city": city_label(relay, manner.label),
-            "cityCode": relay.city_code,
+            "cityCode": city_code(relay, manner.label),
             "latitude": relay.latitude,
             "longitude": relay.longitude,
             "priority": relay.weight,
@@ -120,6 +121,11 @@ def city_label(relay: Relay, label: str) -> str:
     """Return a city as apps show it: with the host name (rule 5), unless that is too long or not wanted."""
     whole = f"{relay.city} ({relay.hostname})"
     return whole if label == "host" and len(whole) <= _LONGEST else relay.city
+
+
+def city_code(relay: Relay, label: str) -> str:
+    """Return the code that goes with `city_label`: lists show one exit for each code (tailscale cmd/tailscale/cli/exitnode.go)."""
+    return relay.city_code if city_label(relay, label) == relay.city else relay.hostname.upper()
 
 
 def _choice(relay: Relay, by_key: Mapping[str, _Row], former: Mapping[str, _Row], manner: Manner) -> Choice:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from frontends.cli.wgrelays import IN_FLIGHT, progress
 from frontends.farside.relaylist import ListFault, Relay, RelayList
-from frontends.farside.relayplan import Filter, Manner, city_label, plan
+from frontends.farside.relayplan import Filter, Manner, city_code, city_label, plan
 from frontends.farside.relays import read
 from tests.kit import relays as kit
 from tests.unit.cli.stage import Stage, accepted, refused
@@ -87,7 +87,7 @@ def test_a_relay_becomes_an_exit_with_a_place_and_a_label_of_its_own(tmp_path: P
                 "country": "Sweden",
                 "countryCode": "SE",
                 "city": "Gothenburg (se-got-wg-000)",
-                "cityCode": "GOT",
+                "cityCode": "SE-GOT-WG-000",
                 "latitude": 57.70887,
                 "longitude": 11.97456,
                 "priority": 100,
@@ -291,6 +291,14 @@ def test_a_label_that_is_too_long_is_the_city_alone() -> None:
     (one,) = read(kit.text(kit.listed([FIVE[0]]))).relays
     assert city_label(one, "city") == "Gothenburg"
     assert city_label(one._replace(hostname="h" * 60), "host") == "Gothenburg"
+
+
+def test_every_relay_of_a_city_has_a_code_of_its_own_unless_cities_are_wanted() -> None:
+    (one,) = read(kit.text(kit.listed([FIVE[0]]))).relays
+    two = one._replace(hostname="se-got-wg-001")
+    assert city_code(one, "host") != city_code(two, "host")
+    assert city_code(one, "city") == city_code(two, "city") == "GOT"
+    assert city_code(one._replace(hostname="h" * 60), "host") == "GOT"
 
 
 @given(
