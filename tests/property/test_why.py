@@ -1,6 +1,7 @@
 """What is explained is what frontends send: over random stories, for clients of every generation (reference: WireGuard-only peers, N28)."""
 
 import os
+from collections.abc import Sequence
 from typing import Any, Final
 
 from hypothesis import HealthCheck, given, settings
@@ -8,10 +9,15 @@ from hypothesis import strategies as st
 
 from engine.contracts.told import Told, told_of
 from engine.domain.events import WireGuardModeSet
+from engine.domain.pairs import connected_part
+from engine.policy.compiled import permit_of
+from engine.policy.permit import permitted
+from engine.policy.policy import Identity
+from engine.policy.program import Rule
 from engine.ports import Recorded
 from projections.history.doctor import examine
 from projections.history.findings import Finding
-from projections.history.scene import Scene, frozen
+from projections.history.scene import Pair, Scene, frozen
 from projections.history.why import between, explain
 from projections.netmap.state import snapshot_of
 from tests.kit.governed import governed
@@ -35,6 +41,8 @@ OFTEN: Final = (
     "peer_change",
     "peer_switch",
 )
+OVERALL: Final = {"location.city", "pool.nearly"}
+"""What concerns several connections of a peer, and none by itself."""
 NOT_TOLD: Final = {"node.expired", "client.old", "connection.missing", "policy.refuses"}
 """The findings that say why a node is not told."""
 
@@ -105,8 +113,8 @@ def test_the_doctor_says_what_is_said_of_each_pair(log: list[Recorded]) -> None:
     wrong = {what(f) for pair in tailnet.connections for f in pair_findings(scene, *pair)}
     named = {what(f) for f in examine(scene).findings if f.verdict in ("blocks", "warn")}
     assert wrong <= named, wrong - named
-    overall = {"location.city", "derp.coordinates", "pool.nearly", "exit.one_default", "suggest.no_exit"}
-    assert {one for one in named - wrong if one[0] not in overall} == set()
+    connected = tailnet.nodes_of_peer.keys()
+    assert {one for one in named - wrong if one[0] not in OVERALL and one[2] in connected} == set()
 
 
 def pair_findings(scene: Scene, node: int, peer: int) -> list[Finding]:
@@ -150,3 +158,36 @@ def test_a_renderer_that_told_old_clients_would_be_noticed() -> None:
     assert held is not None
     assert pair.extra is not None
     assert told_of(held, pair.extra, 94) is not None
+
+
+@FAST
+@given(logs())
+def test_the_rules_that_are_named_leave_together_what_the_node_is_told(log: list[Recorded]) -> None:
+    folded = Folded(log)
+    scene, tailnet = folded.scene(), folded.state.tailnet
+    if not tailnet.settings.is_enforced:
+        return
+    for number, peer_number in tailnet.connections:
+        node, peer = tailnet.nodes[number], tailnet.peers[peer_number]
+        pair = scene.pair(node, peer)
+        said = explain(scene, node, peer)
+        rules = {rule.place: rule for rule in folded.state.policy.rules}
+        named = [rules[finding.rule] for finding in said.findings if finding.code == "policy.permits"]
+        left = left_by(named, pair)
+        assert (pair.extra is not None) == bool(named)
+        if pair.extra is not None:
+            assert set(pair.extra.allowed_ips or ()) == left
+        others = [rule for place, rule in rules.items() if rule not in named]
+        allowing = {id(rule) for rule in folded.state.policy.allowing(scene.identity(node) or NOBODY)}
+        assert not any(left_by([rule], pair) for rule in others if id(rule) in allowing)
+
+
+NOBODY: Final = Identity(id="")
+
+
+def left_by(rules: Sequence[Rule], pair: Pair) -> set[str]:
+    """What rules leave of a pair's connection, each by itself; nothing if they do not speak of the peer."""
+    assert pair.connection is not None
+    part, own = connected_part(pair.connection, pair.peer), (pair.peer.ipv4, pair.peer.ipv6)
+    found = (permitted(part, own, pair.peer.extra.tags, permit_of([rule])) for rule in rules)
+    return {prefix for left in found for prefix in left or ()}
