@@ -42,7 +42,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     strict: bool = False
     """Whether a warning is a no."""
     receipt_always: bool = True
-    """False: without events there is no receipt. So strangers' registrations leave nothing in the log."""
+    """False: without events there is no receipt. So strangers' registrations and routers that poll leave nothing in the log."""
 
 
 class Ledger:

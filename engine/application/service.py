@@ -24,7 +24,7 @@ from engine.application.registration import Registration
 from engine.contracts import subjects
 from engine.contracts.requests import BY_KEY, Accepted
 from engine.domain.apikeys import ADMIN, key_by_prefix
-from engine.domain.commands import COMMANDS, ApproveLogin, RejectLogin
+from engine.domain.commands import COMMANDS, ApproveLogin, RecordExport, RejectLogin
 from engine.domain.errors import NotAllowed, NotFound
 from engine.domain.values import CommandId, TailnetName
 from engine.ports import Answer, Bus, Endpoint, IdSource, Message
@@ -73,6 +73,7 @@ class Commands:
             reason=reason_of(message),
             deadline=deadline_of(message),
             strict=strict_of(message),
+            receipt_always=not isinstance(command, RecordExport),  # routers ask every minute
         )
         match command:
             case ApproveLogin():

@@ -23,6 +23,7 @@ from engine.domain.events import NodeRegistered
 from engine.domain.values import NodeId, TailnetName
 from engine.ports import Fault, Message, NoResponders
 from tests.kit.fakes import MemoryKeyRing
+from tests.kit.scenario import DOCUMENT_KEY
 from tests.unit.application.world import Lab, running
 
 T = TailnetName("t")
@@ -380,3 +381,20 @@ async def test_who_asks_strictly_is_done_what_has_no_warnings() -> None:
             subjects.command_as(T, "alice", "user", "create"), {"name": "ann"}, {STRICT: "true"}
         )
         assert msgspec.json.decode(reply.data, type=Accepted).ok
+
+
+async def test_an_export_that_is_recorded_already_leaves_nothing_in_the_log() -> None:
+    """A router may ask every minute for years."""
+    async with site() as here:
+        await here.command("user.create", {"name": "ann"})
+        peer = {"name": "exit", "user": 1, "publicKey": DOCUMENT_KEY, "allowedIps": ["0.0.0.0/0", "::/0"]}
+        await here.command("peer.register", peer | {"endpoints": ["192.0.2.1:1"]})
+        waiting = await here.reg("register", machine() | {"hostname": "laptop"})
+        await here.command("login.approve", {"login": waiting.login, "user": "ann"})
+        await here.command("connection.add", {"node": "laptop", "peer": "exit", "ipv4MasqAddr": "10.64.0.2"})
+        first = await here.command("connection.exported", {"peer": "exit", "format": "wg-quick"})
+        assert first.result["recorded"] == 1
+        head = here.lab.engine.head().position
+        again = await here.command("connection.exported", {"peer": "exit", "format": "routeros"})
+        assert (again.result["recorded"], again.result["unchanged"]) == (0, 1)
+        assert here.lab.engine.head().position == head
