@@ -75,6 +75,11 @@ class WireGuardGo:
         peer = ["peer", public_key, *dial, "persistent-keepalive", str(keepalive), "allowed-ips", prefixes]
         self._wg("set", self.interface, *peer)
 
+    def dial(self, public_key: str, endpoint: str, *, keepalive: int) -> None:
+        """Call a known peer there, and send something every so many seconds."""
+        peer = ["peer", public_key, "endpoint", endpoint, "persistent-keepalive", str(keepalive)]
+        self._wg("set", self.interface, *peer)
+
     def apply(self, config: Path) -> None:
         """Add the peers of a file in the form of `wg setconf`, as our export writes it; nothing is removed."""
         self._wg("addconf", self.interface, str(config))
