@@ -16,7 +16,7 @@ import pytest
 from tests.kit.cluster import Cluster
 from tests.kit.lab.clients import LATEST, PORT, VERSIONS, TailscaleClient
 from tests.kit.lab.net import Lab
-from tests.kit.lab.policy import key_of
+from tests.kit.lab.policy import key_of, set_policy
 from tests.kit.lab.relay import EXITS, PATIENCE, Relay, join, place, seen, wait_seen
 from tests.kit.lab.web import WebEcho
 from tests.kit.lab.wireguard import WireGuardGo, key_base64
@@ -26,6 +26,11 @@ pytestmark = pytest.mark.real
 
 FIRST: Final = "203.0.113.50"
 SECOND: Final = "203.0.113.60"
+QUIET: Final = {
+    "acls": [{"action": "accept", "src": ["*"], "dst": ["*:*"]}],
+    "nodeAttrs": [{"target": ["*"], "attr": ["disable-captive-portal-detection"]}],
+}
+"""Without a DERP relay clients look for a captive portal, through the exit: nobody would be idle."""
 ROAMING: Final = "203.0.113.28"
 NOWHERE: Final = "203.0.113.99:51820"
 """The placeholder of an exit that dials: nobody has the address."""
@@ -52,6 +57,7 @@ class Story:
         self.n5 = TailscaleClient(VERSIONS[2], lab.host("n5"))
         self.choosing, self.idle = (self.n1, self.n2), (self.n3, self.n4)
         join(tailnet, key_of(tailnet, "alice"), *self.idle, *self.choosing, self.n5)
+        set_policy(tailnet, QUIET)
         for relay, priority in ((self.first, 100), (self.second, 50)):
             relay.register(EXITS, extra={"suggestExitNode": True, "location": place(priority)})
         self.roamer.register(EXITS, endpoints=[NOWHERE])
@@ -120,10 +126,11 @@ def test_e32_newer_clients_answer_an_exit_that_dials(story: Story) -> None:
 
 def test_e32_an_older_client_never_does(story: Story) -> None:
     """Known, and no fault of ours: clients before 1.86 send to endpoints of the netmap only (reference §2.2)."""
+    calls = story.roamer.far.tcpdump(f"udp and dst host {story.n5.host.ip4} and dst port {PORT}", "e0")
     story.dial(story.n5)
-    key = key_base64(story.n5.node_key())
-    story.roamer.far.wait_handshake(key)  # it was called, and answered
     assert [seen(story.n5, story.web.url4) for _ in range(3)] == ["", "", ""]
+    assert calls.stop() == {ROAMING}, "it was not called"
+    assert story.roamer.far.latest_handshakes()[key_base64(story.n5.node_key())] == 0
     for client in story.choosing:
         assert seen(client, story.web.url4) == ROAMING
 
