@@ -71,8 +71,6 @@ class Story:
             client.wait_peer("first", lambda peer: peer["ExitNodeOption"])
             client.set("--exit-node=first")
             wait_seen(client, FIRST, self.web.url4)
-        self.handshakes = self.first.far.latest_handshakes()
-        self.since = time.monotonic()
 
     def dial(self, client: TailscaleClient) -> None:
         """Connect a client to the exit that dials, let it dial, and make it the client's exit."""
@@ -136,15 +134,14 @@ def test_e32_an_older_client_never_does(story: Story) -> None:
 
 
 def test_e31_after_a_long_idle_time_the_first_request_works(story: Story) -> None:
-    wait_until(
-        lambda: time.monotonic() - story.since > IDLE_SECONDS,
-        "all keys are old",
-        timeout=IDLE_SECONDS + 10,
-        every=1.0,
-    )
     keys = {client: key_base64(client.node_key()) for client in story.idle}
+
+    def are_keys_old() -> bool:
+        shaken = story.first.far.latest_handshakes()
+        return time.time() - max(shaken[key] for key in keys.values()) > IDLE_SECONDS
+
+    wait_until(are_keys_old, "nobody has used the relay for long", timeout=2 * IDLE_SECONDS, every=1.0)
     before = story.first.far.latest_handshakes()
     for client, key in keys.items():
-        assert before[key] == story.handshakes[key], f"{client.host.name} was not idle"
-        assert client.curl(story.web.url4, timeout=8).body == FIRST, client.version
+        assert client.curl(story.web.url4, timeout=10).body == FIRST, client.version
         assert story.first.far.latest_handshakes()[key] > before[key]
