@@ -44,6 +44,7 @@ _SECRET_BODIES: Final = frozenset(
 ALIASES: Final[Mapping[str, str]] = {
     "UserCreated": "user.create",
     "UserRoleSet": "user.set-role",
+    "UserDeleted": "user.delete",
     "AuthKeyCreated": "authkey.create",
     "AuthKeyExpired": "authkey.expire",
     "ApiKeyCreated": "apikey.create",

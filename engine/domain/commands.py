@@ -55,6 +55,7 @@ __all__ = (
     "CreateUser",
     "DeleteApiKey",
     "DeleteNode",
+    "DeleteUser",
     "DisablePeer",
     "DrainPeer",
     "EnablePeer",
@@ -117,6 +118,13 @@ class CreateUser(Command, frozen=True, kw_only=True):
     display_name: Text = ""
     email: Text = ""
     role: Text = ""
+
+
+class DeleteUser(Command, frozen=True, kw_only=True):
+    """Delete a user; while nodes or WireGuard-only peers belong to it, only with `cascade`, which removes them too."""
+
+    user: Ref
+    cascade: bool = False
 
 
 class SetUserRole(Command, frozen=True, kw_only=True):
@@ -312,6 +320,7 @@ class RejectLogin(Command, frozen=True, kw_only=True):
 
 COMMANDS: Final[Mapping[tuple[str, str], type[Command]]] = {
     ("user", "create"): CreateUser,
+    ("user", "delete"): DeleteUser,
     ("user", "set-role"): SetUserRole,
     ("authkey", "create"): CreateAuthKey,
     ("authkey", "expire"): ExpireAuthKey,

@@ -20,6 +20,7 @@ from engine.domain.commands import (
     CreateUser,
     DeleteApiKey,
     DeleteNode,
+    DeleteUser,
     DisablePeer,
     DrainPeer,
     EnablePeer,
@@ -92,7 +93,7 @@ from engine.domain.settings import (
 )
 from engine.domain.state import Tailnet
 from engine.domain.tags import tag_node
-from engine.domain.users import create_user, set_user_role
+from engine.domain.users import create_user, delete_user, set_user_role
 
 
 def decide(tailnet: Tailnet, command: Command, given: Given) -> Decision:
@@ -140,6 +141,8 @@ def _decide(tailnet: Tailnet, command: Command, given: Given) -> Decision:  # no
             return create_user(tailnet, command)
         case SetUserRole():
             return set_user_role(tailnet, command)
+        case DeleteUser():
+            return delete_user(tailnet, command)
         case CreateAuthKey():
             return create_auth_key(tailnet, command, given)
         case ExpireAuthKey():

@@ -125,6 +125,7 @@ __all__ = (
     "SelectorRemoved",
     "TailnetEvent",
     "UserCreated",
+    "UserDeleted",
     "UserEvent",
     "UserRoleSet",
     "WireGuardDnsSet",
@@ -156,6 +157,12 @@ class UserRoleSet(msgspec.Struct, frozen=True, kw_only=True, tag="UserRoleSet.v1
 
     user: UserId
     role: str
+
+
+class UserDeleted(msgspec.Struct, frozen=True, kw_only=True, tag="UserDeleted.v1"):
+    """The user is gone, and its number is never used again; nothing belonged to it any more."""
+
+    user: UserId
 
 
 class AuthKeyCreated(msgspec.Struct, frozen=True, kw_only=True, tag="AuthKeyCreated.v1"):
@@ -297,7 +304,7 @@ TailnetEvent = (
     | ResolversSet
     | WireGuardDnsSet
 )
-UserEvent = UserCreated | UserRoleSet
+UserEvent = UserCreated | UserRoleSet | UserDeleted
 AuthKeyEvent = AuthKeyCreated | AuthKeyUsed | AuthKeyExpired
 NodeEvent = (
     NodeRegistered

@@ -73,6 +73,7 @@ from engine.domain.events import (
     SelectorRemoved,
     TailnetEvent,
     UserCreated,
+    UserDeleted,
     UserEvent,
     UserRoleSet,
     WireGuardDnsSet,
@@ -127,6 +128,8 @@ def evolve_user(user: User | None, event: UserEvent, at: Millis) -> User | None:
             )
         case UserRoleSet(role=role):
             return user and replace(user, role=role)
+        case UserDeleted():
+            return None
         case _:
             assert_never(event)
 

@@ -228,8 +228,12 @@ class Tailnet:
             total -= len(self.policies.pop(digest))
 
     def _apply_user(self, event: UserEvent, at: Millis) -> None:
-        user = evolve_user(self.users.get(event.user), event, at)
+        before = self.users.get(event.user)
+        user = evolve_user(before, event, at)
         if user is None:
+            if before is not None:
+                del self.users[before.id]
+                del self.user_by_name[before.name.lower()]
             return
         self.users[user.id] = user
         self.user_by_name[user.name.lower()] = user.id

@@ -4,6 +4,7 @@ import click
 
 from frontends.cli import live
 from frontends.cli.groups import noun
+from frontends.cli.node import sure
 from frontends.cli.operator import Operator, changing, reading
 from frontends.cli.output import Column
 from frontends.cli.text import ago, pick, reference
@@ -35,6 +36,19 @@ def set_role(operator: Operator, which: str, role: str) -> None:
     from engine.domain.commands import SetUserRole
 
     operator.done(operator.send(SetUserRole(user=reference(which), role=role)), {})
+
+
+@user.command("delete")
+@click.argument("which", metavar="USER", shell_complete=live.users)
+@click.option("--cascade", is_flag=True, help="Remove its nodes and WireGuard-only peers too.")
+@click.option("--force", is_flag=True, help="Do not ask.")
+@changing
+def delete(operator: Operator, which: str, *, cascade: bool, force: bool) -> None:
+    """Delete a user; while nodes or WireGuard-only peers belong to it, only with --cascade."""
+    from engine.domain.commands import DeleteUser
+
+    sure(f"Delete {which}{' and all that belongs to it' if cascade else ''}?", force=force)
+    operator.done(operator.send(DeleteUser(user=reference(which), cascade=cascade)), {})
 
 
 @user.command("list")

@@ -68,6 +68,7 @@ from engine.domain.events import (
     SelectorAdded,
     SelectorRemoved,
     UserCreated,
+    UserDeleted,
     UserRoleSet,
     WireGuardDnsSet,
     WireGuardModeSet,
@@ -118,6 +119,8 @@ def _touched(state: NetmapState, event: Event) -> list[Change | None]:
             return list(put_all_extras(state))
         case UserCreated(user=number) | UserRoleSet(user=number):
             return [_put_user(state, number), *restand(state, number), *_put_enforced(state)]
+        case UserDeleted(user=number):
+            return [state.drop(f"user/{number}"), *_put_enforced(state)]
         case (
             NodeRegistered(node=number)
             | NodeReregistered(node=number)

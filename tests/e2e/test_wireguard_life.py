@@ -31,6 +31,8 @@ REKEY_SECONDS: Final = 115
 """A session that lives makes new keys 120 s after the last (WireGuard paper, 6.1); one that was torn down, at once."""
 FEW_PEERS: Final = "100.96.0.0/29"
 """Six addresses for peers."""
+MANY_PEERS: Final = "100.96.0.0/14"
+"""The pool as it is by default."""
 LAST_PORT: Final = "65535"
 """In a filter that opens all ports."""
 REFUSED: Final = 5
@@ -63,6 +65,12 @@ class Story:
         """The relay in a client's netmap, as it came."""
         return next(peer for peer in client.netmap()["Peers"] if peer.get("IsWireGuardOnly"))
 
+    def number_peers_from(self, pool: str) -> None:
+        """Set the pool of the IPv4 addresses of peers; all others stay."""
+        nodes = ("--nodes-v4", "100.64.0.0/11", "--nodes-v6", "fd7a:115c:a1e0:1::/64")
+        peers = ("--peers-v4", pool, "--peers-v6", "fd7a:115c:a1e0:2::/64")
+        self.tailnet.cli("settings", "set-pools", *nodes, *peers)
+
     def spare(self, name: str, number: int) -> str:
         """Register a peer that nobody uses; return its IPv4 address."""
         spare = Relay(self.tailnet, name)
@@ -73,6 +81,10 @@ class Story:
     def stale(self) -> list[str]:
         """The nodes of which the far side was told something that no longer holds."""
         return [row["nodeName"] for row in self.relay.row().get("stale", ())]
+
+    def connected(self, peer: str) -> list[str]:
+        """The nodes that are connected to a peer, by name."""
+        return [row["nodeName"] for row in self.tailnet.ask("connection", "list", "--peer", peer)]
 
     def export_file(self) -> Path:
         """What the far side was given, in a file."""
@@ -216,9 +228,7 @@ def test_e12_a_connected_peer_is_not_removed(story: Story) -> None:
 
 def test_e12_the_address_of_a_removed_peer_rests_over_a_restart(story: Story) -> None:
     """Six addresses, one is the relay's: all others are handed out before the one that was given back."""
-    pools = ("--nodes-v4", "100.64.0.0/11", "--nodes-v6", "fd7a:115c:a1e0:1::/64")
-    peers = ("--peers-v4", FEW_PEERS, "--peers-v6", "fd7a:115c:a1e0:2::/64")
-    story.tailnet.cli("settings", "set-pools", *pools, *peers)
+    story.number_peers_from(FEW_PEERS)
     gone = story.spare("spare-1", 1)
     story.tailnet.cli("wg", "remove", "spare-1", "--force")
     story.tailnet.kill("engine")
@@ -228,17 +238,39 @@ def test_e12_the_address_of_a_removed_peer_rests_over_a_restart(story: Story) ->
     assert gone not in handed, "it did not rest"
     assert held not in handed, "the relay's own was handed out after a restart"
     assert story.spare("spare-6", 6) == gone, "it is free again in the end"
+    story.number_peers_from(MANY_PEERS)
 
 
 # E34 ------------------------------------------------------------------------------------------------------------
 
 
 def test_e34_a_deleted_node_leaves_no_connection(story: Story) -> None:
+    spare = Relay(story.tailnet, "n3-alone")
+    spare.register(["198.51.100.0/24"], key=fresh_key(), endpoints=["203.0.113.98:51820"])
+    spare.connect(story.n3, N3[0])
     key, since = key_base64(story.n3.node_key()), len(story.n2.log())
     story.tailnet.cli("node", "delete", "n3", "--force")
-    connected = [row["nodeName"] for row in story.tailnet.ask("connection", "list", "--peer", "relay")]
-    assert connected == ["n1", "n2"]
+    assert story.connected("relay") == ["n1", "n2"]
     assert key not in story.relay.exported()
     for client in (story.n1, story.n2):
         client.wait_no_peer("n3")
     assert removals(story.n2, since, key), "E27 would not have seen a removal"
+    story.tailnet.cli("wg", "remove", "n3-alone", "--force")
+
+
+def test_e34_a_user_to_whom_something_belongs_is_not_deleted(story: Story) -> None:
+    story.relay.connect(story.n4, "10.64.0.5")
+    story.tailnet.cli("wg", "move", "relay", "bob")
+    with pytest.raises(CliError, match=r"node \d+\(n4\), WireGuard-only peer \d+\(relay\)"):
+        story.tailnet.cli("user", "delete", "bob", "--force")
+    assert story.connected("relay") == ["n1", "n2", "n4"]
+
+
+def test_e34_what_belongs_to_a_deleted_user_is_gone_everywhere(story: Story) -> None:
+    story.tailnet.cli("user", "delete", "bob", "--cascade", "--force")
+    assert story.tailnet.ask("connection", "list") == []
+    for client in (story.n1, story.n2):
+        client.wait_no_peer("relay")
+        client.wait_no_peer("n4")
+        assert client.curl(story.web.url4, timeout=2).status == 0
+    assert "n4" not in [row["name"] for row in story.tailnet.ask("node", "list")]

@@ -63,6 +63,7 @@ from engine.domain.events import (
     SelectorAdded,
     SelectorRemoved,
     UserCreated,
+    UserDeleted,
     UserRoleSet,
     WireGuardDnsSet,
     WireGuardModeSet,
@@ -122,6 +123,9 @@ class Teller:
         self.nodes: list[NodeId] = []
         self.peers: list[PeerId] = []
         self.connections: list[tuple[NodeId, PeerId]] = []
+        self.user_count = 0
+        self.owners: dict[int, UserId] = {}
+        """The user of each node and WireGuard-only peer; their numbers differ."""
         self.node_count = 0
         self.peer_count = 0
         self.step = 0
@@ -132,7 +136,8 @@ class Teller:
         TELLERS[name](self, a, b)
 
     def user(self, _a: int, b: int) -> None:
-        number = UserId(len(self.users) + 1)
+        self.user_count += 1
+        number = UserId(self.user_count)
         self.users.append(number)
         self.events.append(UserCreated(user=number, name=f"user{number}", display_name="D" * (b % 3)))
 
@@ -184,13 +189,14 @@ class Teller:
         self.node_count += 1
         number = NodeId(self.node_count)
         self.nodes.append(number)
+        self.owners[number] = self.users[a % len(self.users)]
         self.events.append(
             NodeRegistered(
                 node=number,
                 stable_id=StableId(f"n{number}"),
                 machine_key=MachineKey(key("mkey", number)),
                 node_key=NodeKey(key("nodekey", number, 0)),
-                user=self.users[a % len(self.users)],
+                user=self.owners[number],
                 name=f"node{number}",
                 hostname=f"host{a % 5}",
                 ipv4=f"100.64.{number // 250}.{number % 250 + 1}",
@@ -253,6 +259,13 @@ class Teller:
         if self.users:
             self.events.append(UserRoleSet(user=self.users[a % len(self.users)], role=ROLES[b % len(ROLES)]))
 
+    def user_end(self, a: int, _b: int) -> None:
+        free = [user for user in self.users if user not in self.owners.values()]
+        if free:
+            number = free[a % len(free)]
+            self.users.remove(number)
+            self.events.append(UserDeleted(user=number))
+
     def policy(self, a: int, _b: int) -> None:
         text = POLICIES[a % len(POLICIES)]
         digest = hashlib.sha256(text.encode()).hexdigest()
@@ -265,6 +278,7 @@ class Teller:
         for pair in [pair for pair in self.connections if pair[0] == number]:
             self.connections.remove(pair)
             self.events.append(ConnectionRemoved(node=pair[0], peer=pair[1]))
+        del self.owners[number]
         self.events.append(NodeDeleted(node=number))
 
     def peer(self, a: int, b: int) -> None:
@@ -273,12 +287,13 @@ class Teller:
         number = PeerId(FIRST_PEER_ID + self.peer_count)
         self.peer_count += 1
         self.peers.append(number)
+        self.owners[number] = self.users[a % len(self.users)]
         self.events.append(
             PeerRegistered(
                 peer=number,
                 stable_id=StableId(f"w{number}"),
                 name=f"relay{number}",
-                user=self.users[a % len(self.users)],
+                user=self.owners[number],
                 public_key=NodeKey(key("nodekey", "peer", number)),
                 allowed_ips=("0.0.0.0/0", "::/0"),
                 endpoints=(f"192.0.2.{b % 200 + 1}:51820",),
@@ -296,6 +311,7 @@ class Teller:
         if free:
             number = free[a % len(free)]
             self.peers.remove(number)
+            del self.owners[number]
             self.events.append(PeerRemoved(peer=number))
 
     def peer_switch(self, a: int, b: int) -> None:
@@ -330,7 +346,10 @@ class Teller:
                 SelectorAdded(peer=number, selector="tag:a", allowed_ips=(None, ("10.0.0.0/16",))[a % 2]),
                 SelectorRemoved(peer=number, selector="tag:a"),
             )
-            self.events.append(changes[b % len(changes)])
+            event = changes[b % len(changes)]
+            self.events.append(event)
+            if isinstance(event, PeerMoved):
+                self.owners[number] = event.user
 
     def peer_place(self, a: int, b: int) -> None:
         if self.peers:
@@ -460,6 +479,7 @@ TELLERS: Final[dict[str, Callable[[Teller, int, int], None]]] = {
     "advertise": Teller.advertise,
     "approve": Teller.approve,
     "role": Teller.role,
+    "user_end": Teller.user_end,
     "policy": Teller.policy,
     "delete": Teller.delete,
     "peer": Teller.peer,

@@ -36,6 +36,7 @@ from engine.domain.events import (
     PeerRemoved,
     PolicySet,
     UserCreated,
+    UserDeleted,
     UserRoleSet,
 )
 from tests.kit.naive_policy import Node, Reading, User, World
@@ -128,6 +129,8 @@ def people(events: Iterable[Event]) -> tuple[tuple[int, str, str], ...]:
             found[event.user] = (event.user, event.email or f"{event.name}@", event.role)
         if isinstance(event, UserRoleSet):
             found[event.user] = (*found[event.user][:2], event.role)
+        if isinstance(event, UserDeleted):
+            del found[event.user]
     return tuple(found.values())
 
 

@@ -20,6 +20,7 @@ from engine.domain.commands import (
     CreateUser,
     DeleteApiKey,
     DeleteNode,
+    DeleteUser,
     DisablePeer,
     DrainPeer,
     EnablePeer,
@@ -229,6 +230,7 @@ commands: st.SearchStrategy[Command] = st.one_of(
         email=st.sampled_from(["", "u@example.com"]),
         role=st.sampled_from(["", "owner", "x"]),
     ),
+    st.builds(DeleteUser, user=users, cascade=st.booleans()),
     st.builds(SetUserRole, user=users, role=st.sampled_from([*ROLES, "x"])),
     st.builds(
         CreateAuthKey,
@@ -496,7 +498,7 @@ def test_the_commands_of_these_properties_reach_every_event() -> None:
         "ConnectionAdded", "ConnectionUpdated", "ConnectionRemoved", "ConnectionExported", "ConnectionStale",
         "AuthKeyCreated", "AuthKeyUsed", "AuthKeyExpired", "PoolsSet", "BaseDomainSet",
         "ApiKeyCreated", "ApiKeyExpired", "ApiKeyDeleted",
-        "UserCreated", "UserRoleSet", "NodeTagged", "NodeRoutesAdvertised", "NodeRoutesApproved",
+        "UserCreated", "UserRoleSet", "UserDeleted", "NodeTagged", "NodeRoutesAdvertised", "NodeRoutesApproved",
         "PolicySet", "DomainsSet", "WireGuardModeSet", "AutoUpdatesSet",
         "ResolversSet", "WireGuardDnsSet",
     }  # fmt: skip

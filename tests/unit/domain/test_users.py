@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.domain.commands import CreateUser, SetUserRole
+from engine.domain.commands import CreateUser, DeleteUser, SetUserRole
 from tests.kit.scenario import Scene
 
 
@@ -71,3 +71,48 @@ def test_what_is_no_role_is_refused(role: str, hint: str) -> None:
         refusal = scene.refused(command)
         assert (refusal.code, refusal.field, refusal.hint) == ("user.role", "role", hint)
     assert scene.refused(SetUserRole(user="bert", role="admin")).code == "user.not_found"
+
+
+def test_a_user_to_whom_nothing_belongs_is_deleted_and_its_number_rests() -> None:
+    scene = Scene()
+    scene.user("anna")
+    scene.user("bert")
+    scene.auth_key("bert")
+    assert scene.happens(DeleteUser(user="Bert")) == ["AuthKeyExpired", "UserDeleted"]
+    assert scene.refused(DeleteUser(user="bert")).code == "user.not_found"
+    assert scene.user("bert") == 3
+    assert [user.name for user in scene.tailnet.users.values()] == ["anna", "bert"]
+
+
+def test_a_user_to_whom_something_belongs_stays() -> None:
+    scene = Scene()
+    scene.user("anna")
+    scene.node("laptop")
+    scene.peer("relay")
+    refusal = scene.refused(DeleteUser(user="anna"))
+    assert (refusal.code, refusal.status) == ("user.in_use", 409)
+    assert "node 1(laptop), WireGuard-only peer 100000001(relay)" in refusal.message
+    assert "--cascade" in refusal.hint
+
+
+def test_with_cascade_all_goes_that_belongs_to_a_user_and_what_others_have_stays() -> None:
+    scene = Scene()
+    for name in ("anna", "bert"):
+        scene.user(name)
+    scene.node("laptop", user="anna")
+    scene.node("phone", user="bert")
+    scene.peer("relay", user="anna")
+    scene.peer("other", user="bert")
+    for number, node in enumerate(("laptop", "phone"), 2):
+        scene.connect(node, "relay", f"10.64.0.{number}")
+        scene.connect(node, "other", f"10.65.0.{number}")
+    decision = scene.when(DeleteUser(user="anna", cascade=True))
+    assert decision.warnings[0] == (
+        "user.cascade: 1 nodes, 1 WireGuard-only peers and 3 connections went with it"
+    )
+    assert decision.warnings[1].startswith("peer.leaks:")
+    tailnet = scene.tailnet
+    assert [node.name for node in tailnet.nodes.values()] == ["phone"]
+    assert [peer.name for peer in tailnet.peers.values()] == ["other"]
+    assert [(pair.node, pair.peer) for pair in tailnet.connections.values()] == [(2, 100_000_002)]
+    assert tailnet == scene.replay()

@@ -15,6 +15,8 @@ from engine.domain.events import (
     PeerRegistered,
     PeerUpdated,
     ResolversSet,
+    UserCreated,
+    UserDeleted,
     UserRoleSet,
     WireGuardDnsSet,
     WireGuardModeSet,
@@ -133,6 +135,13 @@ def test_whose_user_has_another_role_is_looked_at_anew() -> None:
     assert (left(there, 1), left(there, 2)) == (EXIT, "not shown")
     there.tell(UserRoleSet(user=UserId(2), role="admin"), UserRoleSet(user=UserId(1), role="member"))
     assert (left(there, 1), left(there, 2)) == ("not shown", EXIT)
+
+
+def test_a_user_that_goes_takes_its_profile_with_it_and_nothing_else() -> None:
+    there = beside({"grants": [INTERNET]}, *EXIT)
+    there.tell(UserCreated(user=UserId(9), name="eve"))
+    changes = there.tell(UserDeleted(user=UserId(9)))
+    assert [(change.key, change.value) for change in changes] == [("user/9", None)]
 
 
 def test_a_node_that_goes_takes_its_extras_with_it() -> None:
