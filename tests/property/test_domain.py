@@ -230,7 +230,7 @@ commands: st.SearchStrategy[Command] = st.one_of(
         email=st.sampled_from(["", "u@example.com"]),
         role=st.sampled_from(["", "owner", "x"]),
     ),
-    st.builds(DeleteUser, user=users, cascade=st.booleans()),
+    st.builds(DeleteUser, user=st.sampled_from(["u3", "u4"]), cascade=st.booleans()),
     st.builds(SetUserRole, user=users, role=st.sampled_from([*ROLES, "x"])),
     st.builds(
         CreateAuthKey,
