@@ -18,7 +18,7 @@ from tests.kit.lab.derp import derp_map
 from tests.kit.lab.dns import NXDOMAIN, SERVICE, NameServer, ask
 from tests.kit.lab.net import Lab
 from tests.kit.lab.policy import key_of
-from tests.kit.lab.relay import EXITS, PATIENCE, Relay, fresh_key, join, place, wait_seen
+from tests.kit.lab.relay import EXITS, PATIENCE, Relay, codes, fresh_key, join, place, wait_seen
 from tests.kit.lab.web import WebEcho
 from tests.kit.lab.wireguard import WireGuardGo
 from tests.kit.procs import wait_until
@@ -44,6 +44,7 @@ class Story:
         self.berlin = Relay(tailnet, "berlin", WireGuardGo(lab.host("wg")))
         self.stockholm, self.second = Relay(tailnet, "stockholm"), Relay(tailnet, "berlin-2")
         self.outside = NameServer(self.web.host, self.web.host.ip4, ANSWER)
+        self.tailnets = NameServer(lab.host("n8"), lab.host("n8").ip4, ANSWER)
         self.inside = NameServer(self.berlin.far.host, RESOLVER, ANSWER)
         self.n1 = TailscaleClient(LATEST, lab.host("n1"))
         self.n2 = TailscaleClient(VERSIONS[2], lab.host("n2"))
@@ -80,6 +81,18 @@ class Story:
         path = self.tailnet.folder / "derp.json"
         path.write_text(json.dumps(derp_map(place=where)))
         self.tailnet.cli("derp", "set", str(path))
+
+    def wait_resolver(self, client: TailscaleClient, server: NameServer) -> str:
+        """Ask for name after name until one is asked of this server; return it."""
+        numbers = itertools.count()
+
+        def asked() -> str:
+            name = f"{client.host.name}-{id(server)}-{next(numbers)}.example"
+            assert ask(client.host, SERVICE, name).addresses == [ANSWER]
+            return name if name in [known for _, known in server.asked()] else ""
+
+        what = f"{client.host.name} ({client.version}) asks {server.address}"
+        return wait_until(asked, what, timeout=PATIENCE, every=0.3)
 
     def wait_suggested(self, client: TailscaleClient, name: str) -> None:
         what = f"{name} is suggested to {client.host.name} ({client.version})"
@@ -142,27 +155,20 @@ def test_e21_through_an_exit_names_are_asked_in_the_tunnel(story: Story, who: st
     assert name not in [asked for _, asked in story.outside.asked()]
 
 
-def asks(story: Story, who: str, server: NameServer, what: str) -> None:
-    """Let a client ask for new names until one of them comes to the server."""
-    numbers = itertools.count()
-
-    def comes() -> bool:
-        name = f"{what}-{who}-{next(numbers)}.example"
-        ask(story.clients[who].host, SERVICE, name)
-        return name in [asked for _, asked in server.asked()]
-
-    wait_until(comes, f"{who} asks {what}", timeout=PATIENCE, every=0.5)
+def test_e22_resolvers_of_the_tailnet_win_over_the_exit_s(story: Story) -> None:
+    assert "dns.override" in codes(story.tailnet.ask("dns", "set", story.tailnets.address))
+    for client in story.clients.values():
+        name = story.wait_resolver(client, story.tailnets)
+        assert name not in [asked for _, asked in story.inside.asked()]
 
 
-def test_e22_the_tailnet_s_resolvers_go_before_the_exit_s_and_the_operator_is_told(story: Story) -> None:
-    said = story.tailnet.cli("dns", "set", ANSWER, "-o", "json")
-    assert "dns.override" in said
-    for who in MASQUERADE:
-        asks(story, who, story.outside, "overridden")
-
-
-def test_e22_demoted_they_give_way_where_a_node_has_such_an_exit(story: Story) -> None:
+@BOTH
+def test_e22_demoted_they_give_way_to_the_exit_s(story: Story, who: str) -> None:
     story.tailnet.cli("settings", "set-wg-dns", "demote")
-    for who in MASQUERADE:
-        asks(story, who, story.inside, "demoted")
-        assert story.inside.asked()[-1][0] == MASQUERADE[who]
+    name = story.wait_resolver(story.clients[who], story.inside)
+    assert (MASQUERADE[who], name) in story.inside.asked()
+    assert name not in [asked for _, asked in story.tailnets.asked()]
+
+
+def test_e22_who_has_no_exit_asks_the_tailnet_s_resolvers_all_the_while(story: Story) -> None:
+    story.wait_resolver(story.n3, story.tailnets)

@@ -38,6 +38,7 @@ class NameServer:
     """
 
     def __init__(self, host: Host, address: str, answer: str, port: int = 53) -> None:
+        self.address = address
         self.proc = host.spawn_module("tests.kit.lab.dns", address, str(port), answer, log=f"dns-{address}")
         self.proc.wait_line("^ready")
 
