@@ -22,7 +22,7 @@ from engine.policy.ranges import overlap, span_of
 from projections.history.findings import SEVERITY, Finding, Verdict, severity
 from projections.history.places import clashes, coordinates, has_coordinates, of_peer
 from projections.history.scene import Scene
-from projections.history.traffic import is_multicast, mutual, traffic
+from projections.history.traffic import endpoints_of, is_multicast, mutual, traffic
 from projections.history.way import of_node, way
 
 NEARLY: Final = 0.9
@@ -213,7 +213,7 @@ def _in_common(scene: Scene, node: Node) -> set[PeerId]:
     """Return the node's peers that share a prefix or an endpoint with another one."""
     found, held = set(scene.overlaps(node)), dict[str, PeerId]()
     for number in scene.tailnet.peers_of_node[node.id]:
-        for endpoint in scene.tailnet.peers[number].endpoints:
+        for endpoint in endpoints_of(scene.tailnet.peers[number]):
             other = held.setdefault(endpoint, number)
             if other != number:
                 found |= {number, other}

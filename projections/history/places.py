@@ -114,7 +114,10 @@ def _endpoints(scene: Scene, peer: Peer) -> Iterator[Finding]:
     told = places_of(peer)
     if not told:
         names = ", ".join(hosts_of(peer))
-        text = f"{named(peer)} has no endpoint yet: nothing was found under {names}"
+        why = "; ".join(dict.fromkeys(held.failure for held in peer.resolved if held.failure))
+        text = f"{named(peer)} has no endpoint yet: nothing was found under {names}" + (
+            f" ({why})" if why else ""
+        )
         yield replace(about, code="endpoint.unresolved", verdict="blocks", text=text, fix=fix)
         return
     inside = [endpoint for endpoint in told if _is_inside(peer, endpoint)]

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from engine.contracts.told import Told
-from engine.domain.aggregates import DEFAULT_ROUTES
+from engine.domain.aggregates import DEFAULT_ROUTES, Peer
 from engine.domain.exports import export_command
 from engine.domain.pairs import command_line, connected_part, listed, named
 from engine.domain.places import places_of
@@ -144,6 +144,11 @@ def is_half_exit(allowed_ips: tuple[str, ...]) -> bool:
     return len(DEFAULT_ROUTES.intersection(allowed_ips)) == 1
 
 
+def endpoints_of(peer: Peer) -> tuple[str, ...]:
+    """Return what a peer's endpoints are by name and by address."""
+    return tuple(dict.fromkeys((*peer.endpoints, *places_of(peer))))
+
+
 def mutual(scene: Scene, pair: Pair) -> Iterator[Finding]:
     """Yield what the peer has in common with others of the node, and may not."""
     node, peer, tailnet = pair.node, pair.peer, scene.tailnet
@@ -152,7 +157,7 @@ def mutual(scene: Scene, pair: Pair) -> Iterator[Finding]:
         text = f"{found.prefix} of {named(peer)} overlaps {found.others} of {named(other)}, to which node {named(node)} is connected too"
         fix = command_line("remove", node.id, other.id)
         yield replace(about, code="allowedips.overlap", verdict="warn", text=text, fix=fix)
-    for endpoint in dict.fromkeys((*peer.endpoints, *places_of(peer))):
+    for endpoint in endpoints_of(peer):
         for number in sorted(tailnet.peers_by_endpoint.get(endpoint, set()) - {peer.id}):
             if (node.id, number) not in tailnet.connections:
                 continue

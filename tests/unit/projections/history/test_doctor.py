@@ -8,10 +8,12 @@ from engine.domain.commands import (
     DisablePeer,
     ExpireNode,
     RecordExport,
+    ReportLookup,
     SetDerpMap,
     SetMasqueradePool,
     UpdatePeer,
 )
+from engine.domain.events import HostAnswer, PeerEndpointsResolved
 from engine.domain.values import PeerId
 from projections.history import doctor
 from projections.history.causes import Causes
@@ -20,7 +22,7 @@ from projections.history.findings import SEVERITY, severity
 from projections.history.places import has_coordinates
 from tests.kit.reasons import Folded, Theatre, codes
 from tests.kit.scenario import peer_id
-from tests.unit.projections.history.test_why import LOCATION, RELAY, theatre
+from tests.unit.projections.history.test_why import LOCATION, RELAY, happens, theatre
 
 PLACED = {"suggestExitNode": True, "location": LOCATION}
 
@@ -207,3 +209,42 @@ def test_of_one_kind_so_many_are_told_and_the_rest_is_counted(monkeypatch: pytes
         (report.count("warn"), report.count("note")) == (whole.count("warn"), whole.count("note")) == (6, 1)
     )
     assert whole.more == {}
+
+
+def named_places() -> Theatre:
+    """Node 1 connected to two peers that are at names."""
+    at = theatre(endpoints=("one.example.org:51820",))
+    at.peer("second", endpoints=("two.example.org:51820",))
+    at.connect(1, peer_id(2), "10.64.0.3", "fd00::3")
+    return at
+
+
+def looked_up(at: Theatre, name: str, *addresses: str, failure: str = "") -> None:
+    peer = {"one": RELAY, "two": peer_id(2)}[name]
+    host = f"{name}.example.org"
+    at.when(ReportLookup(peer=peer, host=host, addresses=addresses, failure=failure))
+
+
+def test_names_that_are_not_found_are_told_with_what_was_wrong_and_those_that_fail_later_too() -> None:
+    at = named_places()
+    assert [finding.code for finding in at.doctor()] == ["endpoint.unresolved"] * 2
+    looked_up(at, "one", "198.51.100.7")
+    looked_up(at, "two", "198.51.100.7")
+    (finding,) = at.doctor()
+    assert (finding.code, finding.peer) == ("endpoint.unresolved", peer_id(2))
+    assert "has the endpoint 198.51.100.7:51820 too" in finding.text, "why it was refused"
+    looked_up(at, "two", "198.51.100.8")
+    assert at.doctor() == []
+    looked_up(at, "one", failure="no answer")
+    (finding,) = at.doctor()
+    assert (finding.code, finding.verdict) == ("endpoint.lookup", "warn")
+
+
+def test_two_names_at_one_address_are_an_endpoint_in_common() -> None:
+    """No lookup leaves it so; a log may."""
+    at = named_places()
+    looked_up(at, "one", "198.51.100.7")
+    same = HostAnswer(host="two.example.org", addresses=("198.51.100.7",))
+    happens(at, PeerEndpointsResolved(peer=peer_id(2), hosts=(same,)))
+    assert "endpoint.shared" in codes(at.why(1, RELAY), "warn")
+    assert [finding.code for finding in at.doctor()] == ["endpoint.shared"]

@@ -26,7 +26,7 @@ from engine.domain.commands import (
     UpdatePeer,
 )
 from engine.domain.errors import NotFound
-from engine.domain.events import PeerUpdated, tag_of
+from engine.domain.events import Event, PeerUpdated, tag_of
 from engine.domain.state import Tailnet
 from projections.history.findings import Finding
 from projections.history.traffic import is_multicast
@@ -358,7 +358,7 @@ def test_what_can_only_be_in_a_log_of_former_times_is_told_too() -> None:
         assert not at.why(1, RELAY).is_usable
 
 
-def happens(at: Theatre, event: PeerUpdated) -> None:
+def happens(at: Theatre, event: Event) -> None:
     from msgspec.structs import replace
 
     last = at.folded.log[-1]
