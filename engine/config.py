@@ -44,6 +44,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Where the bundled server listens on loopback; 0 takes a free port."""
     listen_host: str = "127.0.0.1"
     listen_port: Port = 8080
+    admin_host: str = "127.0.0.1"
+    admin_port: Port = 8081
+    """Where the HTTP API is served; 0 takes a free port."""
     server_url: str = ""
     """How clients reach the frontends; empty is http:// and the two above."""
     frontend: Token = "f1"

@@ -171,22 +171,18 @@ class Queries:
         tailnet = state.tailnet
         one = None if query.peer is None else peer_of(tailnet, query.peer).id
         owner = None if query.user is None else user_of(tailnet, query.user).id
-        rows = (
-            (row.id, row)
-            for row in lists.peers(tailnet, self._presence(query))
-            if (one is None or row.id == one) and (owner is None or row.user == owner)
-        )
+        presence = self._presence(query)
+        found = lists.peers(tailnet, presence)
+        if one is not None:
+            found = iter((lists.peer_row(tailnet, one, presence),))
+        rows = ((row.id, row) for row in found if owner in {None, row.user})
         return _list(state, "peers", rows, query)
 
     async def _connections(self, query: Query) -> dict[str, object]:
         state = await self._state(query)
         node = None if query.node is None else node_of(state.tailnet, query.node).id
         peer = None if query.peer is None else peer_of(state.tailnet, query.peer).id
-        found = (
-            row
-            for row in lists.connections(state.tailnet)
-            if (node is None or row.node == node) and (peer is None or row.peer == peer)
-        )
+        found = lists.connections(state.tailnet, node=node, peer=peer)
         return _list(state, "connections", enumerate(found, start=1), query)
 
     async def _settings(self, query: Query) -> dict[str, object]:

@@ -23,8 +23,9 @@ from engine.application.ledger import Order
 from engine.application.registration import Registration
 from engine.contracts import subjects
 from engine.contracts.requests import BY_KEY, Accepted
+from engine.domain.aggregates import ApiKey
 from engine.domain.apikeys import ADMIN, key_by_prefix
-from engine.domain.commands import COMMANDS, ApproveLogin, RecordExport, RejectLogin
+from engine.domain.commands import COMMANDS, ApproveLogin, Command, RecordExport, RejectLogin
 from engine.domain.errors import NotAllowed, NotFound
 from engine.domain.values import CommandId, TailnetName
 from engine.ports import Answer, Bus, Endpoint, IdSource, Message
@@ -59,11 +60,11 @@ class Commands:
             Fault: see `Engine.handle`.
         """
         actor = self._actor(message.subject)
-        self._must_be_good(actor)
         kind = COMMANDS.get(_pair(name))
         if kind is None:
             raise _unknown(name)
         command = decode(message.data, kind)
+        self._must_be_good(actor, command)
         order = Order(
             command=command,
             name=name,
@@ -88,8 +89,8 @@ class Commands:
         self._actor(message.subject)
         raise _unknown(message.subject.rsplit(".cmd.", 1)[-1])
 
-    def _must_be_good(self, actor: str) -> None:
-        """See that an actor that is an API key still is a good one (rule 2).
+    def _must_be_good(self, actor: str, command: Command) -> None:
+        """See that an actor that is an API key still is a good one, and may do this (rule 2).
 
         Raises:
             NotAllowed: `apikey.ended`, `apikey.scope`.
@@ -100,8 +101,8 @@ class Commands:
         key = key_by_prefix(self._engine.tailnet, prefix)
         if key is None or not key.is_good(self._engine.now()):
             raise NotAllowed("apikey.ended", "the API key opens nothing any more")
-        if key.scope != ADMIN:
-            raise NotAllowed("apikey.scope", "a key of this scope changes nothing")
+        if key.scope != ADMIN and not _is_told(key, command):
+            raise NotAllowed("apikey.scope", "a key of this scope only notes what its own far side was told")
 
     def _actor(self, subject: str) -> str:
         actor = subjects.actor_of(subject)
@@ -181,6 +182,13 @@ def _any_json(kind: type) -> dict[str, object]:
     if kind is object:
         return {"description": "any JSON"}
     raise NotImplementedError
+
+
+def _is_told(key: ApiKey, command: Command) -> bool:
+    """Return whether the command notes what the far side was told that the key is for, and nothing else."""
+    if not isinstance(command, RecordExport) or command.peer != key.peer or command.connections is None:
+        return False
+    return key.node is None or all(told.node == key.node for told in command.connections)
 
 
 def _pair(name: str) -> tuple[str, str]:

@@ -33,6 +33,7 @@ BY_KEY: Final = (
     ("peer", "remove"),
     ("connection", "add"),
     ("connection", "remove"),
+    ("connection", "exported"),
 )
 """The commands that the holder of an API key may give over HTTP: what the role `admin` has endpoints for."""
 

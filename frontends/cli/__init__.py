@@ -7,7 +7,7 @@
 - `live.py`: completion with live names
 - `user.py`, `preauthkey.py`, `apikey.py`, `auth.py`, `node.py`, `wgonly.py`, `connection.py`, `wg.py`, `netmap.py`, `events.py`,
   `derp.py`, `settings.py`, `policy.py`, `health.py`, `version.py`, `completion.py`: a noun each
-- `wgexport.py`, `wgimport.py`: what the far side of a connection needs, and has; `wgrelays.py`: a provider's relays;
+- `wgexport.py`, `wgpoll.py`, `wgimport.py`: what the far side of a connection needs, and has; `wgrelays.py`: a provider's relays;
   in which formats: `frontends/farside/`
 - `peerlife.py`: what `wg` does to a peer over its life
 - `derpmap.py`: DERP maps as people have them

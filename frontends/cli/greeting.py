@@ -51,6 +51,7 @@ def said(settings: "Settings", program: str = "") -> str:
     lines = (
         click.style(f"netmap serves tailnet {settings.tailnet!r} from {where}", bold=True),
         f"  clients   {url}",
+        f"  HTTP API  {_admin_url(settings)}   keys: `netmap apikey create`",
         f"  stop      Ctrl-C; `netmap serve --dir {where}` has everything back",
         "",
         "next, in another terminal:",
@@ -63,17 +64,27 @@ def said(settings: "Settings", program: str = "") -> str:
     return "\n".join(lines)
 
 
+def _admin_url(settings: "Settings") -> str:
+    host = f"[{settings.admin_host}]" if ":" in settings.admin_host else settings.admin_host
+    return f"http://{host}:{settings.admin_port}"
+
+
 async def _missing(tailnet: Session, settings: "Settings") -> str:
     """Return who does not answer yet; empty when everybody does."""
-    host = "127.0.0.1" if settings.listen_host == "0.0.0.0" else settings.listen_host  # noqa: S104 (compared)
     try:
         await tailnet.ask("login", "list")  # the engine answers
         await tailnet.ask("settings", "get")  # a projection answers
-        async with asyncio.timeout(LOOK_SECONDS):
-            _, writer = await asyncio.open_connection(host, settings.listen_port)
-        writer.close()
     except Failure as failure:
         return failure.trouble.message
-    except OSError as error:
-        return f"the frontend does not listen: {type(error).__name__}"
+    places = (
+        ("frontend", settings.listen_host, settings.listen_port),
+        ("HTTP API", settings.admin_host, settings.admin_port),
+    )
+    for name, host, port in places:
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                _, writer = await asyncio.open_connection("127.0.0.1" if host == "0.0.0.0" else host, port)  # noqa: S104 (compared)
+            writer.close()
+        except OSError as error:
+            return f"the {name} does not listen: {type(error).__name__}"
     return ""

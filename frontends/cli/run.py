@@ -11,6 +11,7 @@ from frontends.cli.groups import Nouns
 @click.command("serve")
 @setup.shared
 @setup.LISTEN
+@setup.ADMIN
 @setup.SERVER_URL
 @click.option(
     "--derp-map",
@@ -72,3 +73,12 @@ def projection(**given: Any) -> None:
 def frontend(**given: Any) -> None:
     """Serve Tailscale clients; any number."""
     _go("frontend", given)
+
+
+@run.command("admin")
+@setup.shared
+@_nats
+@setup.ADMIN
+def admin(**given: Any) -> None:
+    """Serve the HTTP API to other tools and to routers; any number."""
+    _go("admin", given)

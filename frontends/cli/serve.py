@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from engine.config import Settings
 
 Role = Callable[["Settings", asyncio.Event], Awaitable[None]]
-ROLES: Final = ("engine", "projection", "frontend")
+ROLES: Final = ("engine", "projection", "frontend", "admin")
 DERP_FILE: Final = "derp.json"
 LOCK_FILE: Final = "serve.lock"
 T = TypeVar("T")
@@ -82,6 +82,10 @@ def role_of(name: str) -> Role:
         from projections.runner import run_projection
 
         return run_projection
+    if name == "admin":
+        from frontends.admin.listen import run_admin
+
+        return run_admin
     from frontends.control.listen import run_frontend
 
     return run_frontend
@@ -102,8 +106,13 @@ async def _one_role(name: str, settings: "Settings") -> None:
 
 
 async def _all_roles(settings: "Settings", *, quiet: bool) -> None:
-    from engine.adapters.bus.server import bundled
+    import msgspec
 
+    from engine.adapters.bus.server import bundled
+    from frontends.admin.listen import free_port
+
+    if not settings.admin_port:  # who greets must know it
+        settings = msgspec.structs.replace(settings, admin_port=free_port(settings.admin_host))
     with _stopping() as stop:
         async with bundled(settings) as served, asyncio.TaskGroup() as group:
             for name in ROLES:

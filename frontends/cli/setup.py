@@ -22,6 +22,9 @@ LISTEN = click.option(
     "--listen", metavar="HOST:PORT", help="Where clients are served.  [default: 127.0.0.1:8080]"
 )
 SERVER_URL = click.option("--server-url", metavar="URL", help="How clients reach it, if by another address.")
+ADMIN = click.option(
+    "--admin-listen", metavar="HOST:PORT", help="Where the HTTP API is served.  [default: 127.0.0.1:8081]"
+)
 SHARED: Final = (
     click.option(
         "--dir",
@@ -62,10 +65,12 @@ def settings_of(given: Mapping[str, Any], environment: Mapping[str, str] | None 
     directory = str(Path(values.pop("directory")).expanduser().absolute())
     text = _file(values.pop("config", None), Path(directory))
     listen = values.pop("listen", None)
+    admin = values.pop("admin_listen", None)
     nats = values.pop("nats", None)
     overrides = {**values, "directory": directory}
-    if listen:
-        overrides |= dict(zip(("listen_host", "listen_port"), host_and_port(listen), strict=True))
+    for name, text_ in (("listen", listen), ("admin", admin)):
+        if text_:
+            overrides |= dict(zip((f"{name}_host", f"{name}_port"), host_and_port(text_), strict=True))
     if nats:
         context = from_url(nats)
         overrides |= {"nats_urls": tuple(context.url.split(","))}

@@ -27,6 +27,7 @@ wg = Nouns(
         "switch": "frontends.cli.wgbackend:switch",
         "remove": f"{_LIFE}:remove",
         "export": "frontends.cli.wgexport:export",
+        "poll-script": "frontends.cli.wgpoll:poll_script",
         "import": "frontends.cli.wgimport:import_",
         "import-relays": "frontends.cli.wgrelays:import_relays",
         "doctor": "frontends.cli.why:doctor",

@@ -152,9 +152,22 @@ def peers(tailnet: Tailnet, presence: PresenceOf = nobody) -> Iterator[PeerRow]:
     return (_peer_row(tailnet, tailnet.peers[number], presence) for number in sorted(tailnet.peers))
 
 
-def connections(tailnet: Tailnet) -> Iterator[ConnectionRow]:
-    """Yield every connection, by node, then by peer."""
-    return (_connection_row(tailnet, tailnet.connections[pair]) for pair in sorted(tailnet.connections))
+def peer_row(tailnet: Tailnet, number: PeerId, presence: PresenceOf = nobody) -> PeerRow:
+    """Return a WireGuard-only peer's row."""
+    return _peer_row(tailnet, tailnet.peers[number], presence)
+
+
+def connections(
+    tailnet: Tailnet, *, node: NodeId | None = None, peer: PeerId | None = None
+) -> Iterator[ConnectionRow]:
+    """Yield every connection, or those of the node, or of the peer, by node, then by peer; only these are looked at."""
+    if node is not None:
+        pairs = {(node, number) for number in tailnet.peers_of_node.get(node, ()) if peer in (None, number)}
+    elif peer is not None:
+        pairs = {(number, peer) for number in tailnet.nodes_of_peer.get(peer, ())}
+    else:
+        pairs = set(tailnet.connections)
+    return (_connection_row(tailnet, tailnet.connections[pair]) for pair in sorted(pairs))
 
 
 def settings(tailnet: Tailnet) -> SettingsRow:
@@ -281,6 +294,7 @@ def _backend_row(peer: Peer, backend: Backend) -> BackendRow:
 
 
 def _connection_row(tailnet: Tailnet, connection: Connection) -> ConnectionRow:
+    node = tailnet.nodes.get(connection.node)
     return ConnectionRow(
         node=connection.node,
         node_name=_node_name(tailnet, connection.node),
@@ -294,6 +308,8 @@ def _connection_row(tailnet: Tailnet, connection: Connection) -> ConnectionRow:
         selector=connection.selector,
         exported=_export_row(connection.exported),
         stale=_stale_row(tailnet, connection),
+        node_key="" if node is None else node.node_key,
+        node_expired=node is not None and node.expired,
     )
 
 

@@ -230,6 +230,8 @@ class ConnectionRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     exported: ExportRow | None = None
     """What the far side was told last; None: nothing was recorded."""
     stale: StaleRow | None = None
+    node_key: str = ""
+    node_expired: bool = False
 
 
 class SettingsRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

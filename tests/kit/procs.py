@@ -80,8 +80,9 @@ def listening_ports(pid: int) -> set[int]:
 
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment of the test run without proxies, plus `extra`."""
-    base = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    """The environment of the test run without proxies, plus `extra`; the HTTP API takes a free port."""
+    base = {"NETMAP_ADMIN_PORT": "0"}
+    base |= {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
     return base | dict(extra or {})
 
 

@@ -49,6 +49,7 @@ def test_every_command_that_changes_something_takes_a_reason_and_an_id() -> None
         "key",
         "tail",
         "export",
+        "poll-script",
         "check",
         "test",
         "preview",

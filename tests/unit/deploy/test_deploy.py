@@ -29,7 +29,7 @@ def arguments(service: dict[str, Any]) -> list[str]:
     return words[1:] if words[0] == "netmap" else words
 
 
-@pytest.mark.parametrize("name", ["engine", "projection", "frontend"])
+@pytest.mark.parametrize("name", ["engine", "projection", "frontend", "admin"])
 def test_each_role_of_the_compose_file_is_a_command(name: str) -> None:
     group, role, *options = arguments(COMPOSE["services"][name])
     assert (group, role) == ("run", name)
@@ -40,7 +40,7 @@ def test_each_role_of_the_compose_file_is_a_command(name: str) -> None:
 
 
 def test_each_role_says_who_it_is_by_settings_that_exist() -> None:
-    for name in ("engine", "projection", "frontend"):
+    for name in ("engine", "projection", "frontend", "admin"):
         environment = COMPOSE["services"][name]["environment"]
         settings = parse("", {key: value for key, value in environment.items() if "$" not in value})
         assert settings.nats_user == name
@@ -50,7 +50,8 @@ def test_each_role_says_who_it_is_by_settings_that_exist() -> None:
 
 
 def test_the_frontends_do_not_get_the_store() -> None:
-    assert "NETMAP_STORE" not in COMPOSE["services"]["frontend"]["environment"]
+    for name in ("frontend", "admin"):
+        assert "NETMAP_STORE" not in COMPOSE["services"][name]["environment"]
 
 
 def test_no_password_is_in_the_compose_file() -> None:
