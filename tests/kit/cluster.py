@@ -57,6 +57,7 @@ class Cluster:
         self.address = CONTROL_IP if host else "127.0.0.1"
         self.port = 8080 if host else free_port()
         self._nats_port = 4222 if host else free_port()
+        self._http_port = 8181 if host else free_port()
         self._store = store
         self._balanced = balanced
         self._settings = settings or {}
@@ -90,6 +91,15 @@ class Cluster:
             self.procs["balancer"] = self._proc("balancer", argv)
             self.procs["balancer"].wait_line("listening")
         self.wait_ready()
+
+    def serve_http(self) -> str:
+        """Start the HTTP API, unless it runs, and wait until it is well; return its URL."""
+        if "admin" not in self.procs:
+            listen = f"{self.address}:{self._http_port}"
+            argv = [NETMAP, "run", "admin", "--admin-listen", listen, *self._common()]
+            self.procs["admin"] = self._proc("admin", argv)
+            wait_until(partial(self._ready, self._http_port), "the HTTP API is ready", timeout=READY_SECONDS)
+        return f"http://{self.address}:{self._http_port}"
 
     def wait_ready(self) -> None:
         for name, port in self.ports.items():
