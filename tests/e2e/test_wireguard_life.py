@@ -184,7 +184,10 @@ def happen(story: Story, what: str) -> None:
 
 
 def removals(client: TailscaleClient, since: int, key: str) -> list[str]:
-    """The lines of a client's log since then that take a key away and bring it not back; 1.102.3 writes none."""
+    """The lines of a client's log since then that take a key away and bring it not back.
+
+    1.102.3 writes none for what changes inside a session: there the handshakes tell.
+    """
     short = f"[{key[:5]}]"
     lines = client.log()[since:].splitlines()
     gone = [line for line in lines if line.startswith(f"- {short}")]
