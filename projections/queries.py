@@ -17,12 +17,13 @@ from engine.contracts.queries import BEHIND_SECONDS, QUERIES, HeadReply, Query
 from engine.domain.apikeys import good_key
 from engine.domain.errors import Invalid, NotFound
 from engine.domain.refs import node_of, peer_of, user_of
-from engine.domain.values import Position, TailnetName
+from engine.domain.values import NodeId, Position, TailnetName
 from engine.ports import Answer, Endpoint, Fault, Message
 from projections.events import Events
 from projections.history.moment import moment
 from projections.inventory import legacy, lists
 from projections.live import Live
+from projections.netmap.diff import rows as rows_between
 from projections.netmap.state import NetmapState
 from projections.netmap.view import view
 from projections.pages import MAX_ROWS, SIDE_OCTETS, page
@@ -55,6 +56,7 @@ class Queries:
             ("head", "get"): self._head,
             ("snapshot", "get"): self._snapshot,
             ("netmap", "get"): self._netmap,
+            ("netmap", "diff"): self._netmap_diff,
             ("node", "list"): self._nodes,
             ("node", "get"): self._node,
             ("user", "list"): self._users,
@@ -120,6 +122,26 @@ class Queries:
         peers = page(((peer.id, peer) for peer in netmap.peers), after=query.after, limit=query.limit)
         reply = {field.encode_name: getattr(netmap, field.name) for field in msgspec.structs.fields(netmap)}
         return reply | {"peers": peers.rows, "next": peers.next}
+
+    async def _netmap_diff(self, query: Query) -> dict[str, object]:
+        """Answer how a node's netmap came from that of one moment to that of another, or of now."""
+        if query.node is None or query.from_ is None:
+            missing = "node" if query.node is None else "from"
+            raise Invalid(f"query.{missing}_missing", f"{missing!r} is missing", field=missing)
+        now = self._live.clock.now()
+        old = await self._past.at(moment(query.from_, now))
+        new = await self._past.at(moment(query.to, now))
+        number = _node_of_either(query.node, new, old)
+        before, after = view(old, number), view(new, number)
+        found = page(enumerate(rows_between(before, after), start=1), after=query.after, limit=query.limit)
+        return {
+            "position": new.position,
+            "node": number,
+            "from": {"position": old.position, "at": old.at, "isThere": before is not None},
+            "to": {"position": new.position, "at": new.at, "isThere": after is not None},
+            "changes": found.rows,
+            "next": found.next,
+        }
 
     async def _nodes(self, query: Query) -> dict[str, object]:
         state = await self._state(query)
@@ -188,6 +210,14 @@ class Queries:
     async def _settings(self, query: Query) -> dict[str, object]:
         state = await self._state(query)
         return {"position": state.position, "settings": lists.settings(state.tailnet)}
+
+
+def _node_of_either(ref: int | str, new: NetmapState, old: NetmapState) -> NodeId:
+    """Return the id of a node by its name at the later moment, else at the earlier one."""
+    try:
+        return node_of(new.tailnet, ref).id
+    except NotFound:
+        return node_of(old.tailnet, ref).id
 
 
 _SIDE: Final = {"after": 0, "limit": MAX_ROWS, "budget": SIDE_OCTETS}

@@ -13,6 +13,7 @@ QUERIES: Final[tuple[tuple[str, str], ...]] = (
     ("head", "get"),
     ("snapshot", "get"),
     ("netmap", "get"),
+    ("netmap", "diff"),
     ("node", "list"),
     ("node", "get"),
     ("user", "list"),

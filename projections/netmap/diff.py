@@ -1,6 +1,6 @@
 """What changed between two views of one node's netmap; it knows views, never clients."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
 import msgspec
@@ -34,7 +34,7 @@ class NetmapDiff(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     peers: Difference[NodeView]
     wireguard_only_peers: Difference[WireGuardPeerView]
     others: tuple[str, ...] = ()
-    """Of `self`, `rules`, `ssh`, `capabilities`, `baseDomain`, `derp`, `epoch`."""
+    """Of `self`, `rules`, `ssh`, `capabilities`, `baseDomain`, `resolvers`, `fallbackResolvers`, `derp`, `epoch`."""
 
 
 def diff(before: NodeNetmap, after: NodeNetmap) -> NetmapDiff:
@@ -45,6 +45,8 @@ def diff(before: NodeNetmap, after: NodeNetmap) -> NetmapDiff:
         ("ssh", before.ssh, after.ssh),
         ("capabilities", before.capabilities, after.capabilities),
         ("baseDomain", before.base_domain, after.base_domain),
+        ("resolvers", before.resolvers, after.resolvers),
+        ("fallbackResolvers", before.fallback_resolvers, after.fallback_resolvers),
         ("derp", bytes(before.derp), bytes(after.derp)),
         ("epoch", before.epoch, after.epoch),
     )
@@ -69,3 +71,63 @@ def _difference(before: Iterable[T], after: Iterable[T]) -> Difference[T]:
             if old[number] != new[number]
         ),
     )
+
+
+class ChangeRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """One thing of a netmap that is not as it was, as an operator reads it."""
+
+    what: str
+    """`added`, `removed` or `changed`."""
+    kind: str
+    """`node`, `wireguard-only`, or `netmap` for the fields that `NetmapDiff.others` names."""
+    id: int = 0
+    name: str
+    before: object = None
+    """What it was; of a changed peer the fields that changed."""
+    after: object = None
+
+
+def rows(before: NodeNetmap | None, after: NodeNetmap | None) -> Iterator[ChangeRow]:
+    """Yield what is not as it was, the netmap's own fields first; None is a netmap that is not there."""
+    if before is None or after is None:
+        for what, whole in (("removed", before), ("added", after)):
+            if whole is not None:
+                yield from (_one(what, peer) for peer in whole.peers)
+                yield from (_one(what, peer) for peer in whole.wireguard_only_peers)
+        return
+    found = diff(before, after)
+    old, new = _fields(before), _fields(after)
+    for name in found.others:
+        yield ChangeRow(what="changed", kind="netmap", name=name, before=old[name], after=new[name])
+    yield from _rows(found.peers)
+    yield from _rows(found.wireguard_only_peers)
+
+
+def _rows(found: Difference[T]) -> Iterator[ChangeRow]:
+    for what, peers in (("removed", found.removed), ("added", found.added)):
+        for peer in peers:
+            yield _one(what, peer)
+    for pair in found.changed:
+        old, new = _fields(pair.before), _fields(pair.after)
+        names = [name for name in old if old[name] != new[name]]
+        yield ChangeRow(
+            what="changed",
+            kind=_kind(pair.after),
+            id=pair.after.id,
+            name=pair.after.name,
+            before={name: old[name] for name in names},
+            after={name: new[name] for name in names},
+        )
+
+
+def _one(what: str, peer: NodeView | WireGuardPeerView) -> ChangeRow:
+    side = {"before" if what == "removed" else "after": _fields(peer)}
+    return ChangeRow(what=what, kind=_kind(peer), id=peer.id, name=peer.name, **side)
+
+
+def _kind(peer: NodeView | WireGuardPeerView) -> str:
+    return "node" if isinstance(peer, NodeView) else "wireguard-only"
+
+
+def _fields(value: msgspec.Struct) -> dict[str, object]:
+    return {field.encode_name: getattr(value, field.name) for field in msgspec.structs.fields(value)}

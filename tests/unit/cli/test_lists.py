@@ -241,6 +241,47 @@ def test_tail_begins_now_and_goes_on_from_the_last_position() -> None:
     assert [json.loads(line)["position"] for line in result.stdout.splitlines()] == [6, 9]
 
 
+CHANGES = [
+    {"what": "changed", "kind": "netmap", "name": "rules", "before": [], "after": [{}]},
+    {"what": "removed", "kind": "node", "id": 9, "name": "old", "before": {"ipv4": "100.64.0.9"}},
+    {"what": "added", "kind": "node", "id": 8, "name": "desk", "after": {"ipv4": "100.64.0.8"}},
+    {
+        "what": "changed",
+        "kind": "node",
+        "id": 7,
+        "name": "b",
+        "before": {"name": "a"},
+        "after": {"name": "b"},
+    },
+]
+
+
+def differing() -> Stage:
+    made = Stage()
+    ends = {"from": {"position": 3, "isThere": True}, "to": {"position": 9, "isThere": True}}
+    made.answers("netmap.diff", {"position": 9, "node": 1, "changes": CHANGES, "next": None, **ends})
+    return made
+
+
+def test_a_difference_is_a_table_of_what_came_went_and_changed() -> None:
+    result = differing().run("netmap", "diff", "--node", "laptop", "--from", "-2h")
+    assert result.exit_code == 0, result.output
+    lines = [line.split() for line in result.stdout.splitlines()[1:]]
+    assert [line[0] for line in lines] == ["~", "-", "+", "~"]
+    assert "a → b" in result.stdout
+    assert "from 3 to 9" in result.stderr
+
+
+def test_a_difference_is_a_json_patch() -> None:
+    result = differing().run("netmap", "diff", "--node", "1", "--from", "3", "--to", "9", "--patch")
+    assert json.loads(result.stdout) == [
+        {"op": "replace", "path": "/netmap/rules", "value": [{}]},
+        {"op": "remove", "path": "/node/9"},
+        {"op": "add", "path": "/node/8", "value": {"ipv4": "100.64.0.8"}},
+        {"op": "replace", "path": "/node/7/name", "value": "b"},
+    ]
+
+
 EVENT = {
     "position": 6,
     "type": "PeerRegistered.v1",

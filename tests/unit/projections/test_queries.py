@@ -73,7 +73,7 @@ async def desk(*course: Step) -> AsyncIterator[Desk]:
 
 async def test_every_query_of_the_contract_is_answered_with_its_position() -> None:
     asked: dict[str, dict[str, object]] = {
-        "netmap": {"node": 1},
+        "netmap": {"node": 1, "from": 0},
         "node": {"node": 1},
         "command": {"id": "command-8"},
         "wg": {"node": 1, "peer": 100_000_001},
@@ -351,3 +351,44 @@ async def test_who_is_not_there_is_said_so() -> None:
         assert await at.refused("netmap", "get") == "query.node_missing"
         assert await at.refused("node", "list", user="nobody") == "user.not_found"
         assert await at.refused("peer", "list", peer=1) == "peer.not_found"
+
+
+async def test_a_netmap_s_difference_between_two_moments_names_what_changed() -> None:
+    async with desk() as at:
+        every = (await at.ask("event", "list"))["events"]
+        [connected] = [row for row in every if row["type"] == "ConnectionAdded.v1"]
+        node = connected["event"]["node"]
+        fields = {"node": node, "from": connected["position"] - 1, "to": connected["position"]}
+        reply = await at.ask("netmap", "diff", **fields)
+        [row] = reply["changes"]
+        assert (row["what"], row["kind"], row["id"]) == (
+            "added",
+            "wireguard-only",
+            connected["event"]["peer"],
+        )
+        assert row["after"]["ipv4MasqAddr"] == connected["event"]["ipv4Masq"]
+        back = await at.ask("netmap", "diff", **{**fields, "from": fields["to"], "to": fields["from"]})
+        assert [(row["what"], row["id"]) for row in back["changes"]] == [("removed", row["id"])]
+        same = await at.ask("netmap", "diff", **{**fields, "from": fields["to"]})
+        assert same["changes"] == []
+
+
+async def test_a_netmap_that_was_not_there_yet_came_whole() -> None:
+    async with desk() as at:
+        reply = await at.ask("netmap", "diff", node="node1", **{"from": 0})
+        assert (reply["from"]["isThere"], reply["to"]["isThere"]) == (False, True)
+        assert {row["what"] for row in reply["changes"]} == {"added"}
+        assert await at.refused("netmap", "diff", node=99, **{"from": 0}) == "node.not_found"
+        assert await at.refused("netmap", "diff", node=1) == "query.from_missing"
+        assert await at.refused("netmap", "diff", **{"from": 1}) == "query.node_missing"
+
+
+async def test_a_change_names_its_fields_before_and_after() -> None:
+    async with desk() as at:
+        before = at.live.state.position
+        await at.write(("rename", 1, 0))
+        reply = await at.ask("netmap", "diff", node=1, **{"from": before})
+        [row] = [row for row in reply["changes"] if row["kind"] == "node"]
+        assert row["what"] == "changed"
+        assert set(row["before"]) == set(row["after"]) == {"name", "fqdn"}
+        assert row["before"] != row["after"]
