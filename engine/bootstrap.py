@@ -21,6 +21,7 @@ from engine.adapters.checkpoints import FileCheckpoints
 from engine.adapters.clock import SystemClock
 from engine.adapters.ids import RandomIds
 from engine.adapters.keyring import FileKeyRing
+from engine.adapters.resolver.dns import DnsResolver
 from engine.adapters.store.opening import open_store
 from engine.application.announcer import Announcer
 from engine.application.answers import digest_of
@@ -30,6 +31,7 @@ from engine.application.durable import DurableCommands
 from engine.application.engine import Engine
 from engine.application.ledger import Order
 from engine.application.logins import Logins
+from engine.application.lookups import Lookups
 from engine.application.quiet import Quiet
 from engine.application.registration import Registration
 from engine.application.service import Commands, serve
@@ -70,6 +72,7 @@ async def run_engine(settings: Settings, stop: asyncio.Event) -> None:
         await queue.open()
         announcer = Announcer(engine, bus, tailnet)
         deadlines = Deadlines(engine, clock)
+        lookups = Lookups(engine, DnsResolver(settings.name_servers), clock, settings.lookup_seconds)
         kept = FileCheckpoints(Path(settings.directory) / CHECKPOINTS)
         checkpoints = Checkpoints(engine, keyring, bus, tailnet, kept)
         try:
@@ -77,6 +80,7 @@ async def run_engine(settings: Settings, stop: asyncio.Event) -> None:
                 group.create_task(engine.run(stop))
                 group.create_task(announcer.run(stop))
                 group.create_task(deadlines.run(stop))
+                group.create_task(lookups.run(stop))
                 group.create_task(checkpoints.run(stop))
                 group.create_task(Quiet(engine, clock, settings.ephemeral_seconds).run(bus, tailnet, stop))
                 group.create_task(DurableCommands(queue, commands, tailnet).run(stop))

@@ -20,6 +20,8 @@ Token = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9][a-z0-9_-]{0,62}\Z")]
 """One token of a NATS subject."""
 
 ENVIRONMENT_PREFIX: Final = "NETMAP_"
+_LISTS: Final = ("nats_urls", "name_servers")
+"""Settings whose variable is a list with commas."""
 
 
 class ConfigError(ValueError):
@@ -55,6 +57,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """A file with a DERP map in JSON, set at the start when it differs; empty keeps the log's."""
     ephemeral_seconds: Annotated[float, msgspec.Meta(ge=1)] = 1_800.0
     """How long an ephemeral node may be offline before it is deleted; 30 minutes, as Headscale's default."""
+    lookup_seconds: Annotated[float, msgspec.Meta(ge=1)] = 30.0
+    """The shortest time between two lookups of a host name that WireGuard-only peers have; its server says how long else."""
+    name_servers: tuple[str, ...] = ()
+    """Which name servers are asked, `address` or `address:port`; empty: the system's."""
     metrics_port: Port = 0
     """Where Prometheus metrics are served on `listen_host`; 0 is nowhere."""
     open_commands: bool = False
@@ -112,7 +118,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
     for name in Settings.__struct_fields__:
         value = environment.get(ENVIRONMENT_PREFIX + name.upper())
         if value is not None:
-            values[name] = tuple(filter(None, value.split(","))) if name == "nats_urls" else value
+            values[name] = tuple(filter(None, value.split(","))) if name in _LISTS else value
     return values
 
 

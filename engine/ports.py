@@ -259,6 +259,29 @@ class WorkQueue(Protocol):
         ...
 
 
+class LookupFailed(Fault):
+    """A host name was not found; the text says why, in words for people."""
+
+
+class LookedUp(msgspec.Struct, frozen=True, kw_only=True):
+    """The addresses of a host name, in the order of the answer, and for how many seconds they hold."""
+
+    addresses: tuple[str, ...]
+    seconds: float
+
+
+class Resolver(Protocol):
+    """Host names to addresses."""
+
+    async def look_up(self, host: str) -> LookedUp:
+        """Return the addresses of a fully qualified host name, of both families, at least one.
+
+        Raises:
+            LookupFailed: there is no such name, it has no address, or nobody answers in time.
+        """
+        ...
+
+
 class Clock(Protocol):
     """The wall clock, in milliseconds; and a monotonic one, in seconds."""
 

@@ -8,6 +8,7 @@
 - `engine.py`: one command at a time, group commit, receipts
 - `ledger.py`: what the engine knows of the log, in memory
 - `logins.py`: machines that wait for somebody's word
+- `lookups.py`: host names of WireGuard-only peers, looked up again and again
 - `quiet.py`: ephemeral nodes that have gone quiet
 - `registration.py`: what frontends ask for their clients
 - `service.py`: commands as a NATS service

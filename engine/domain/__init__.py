@@ -13,6 +13,8 @@
 - `document.py`: the policy in force, understood once
 - `users.py`, `authkeys.py`, `apikeys.py`, `nodes.py`, `peers.py`, `connections.py`, `settings.py`, `policies.py`: decisions, one noun each
 - `peerlife.py`: what changes a WireGuard-only peer in place; `masqpool.py`: masquerade addresses from its pool
+- `places.py`: where a WireGuard-only peer is, with host names looked up; `lookups.py`: what a lookup changes
+- `backends.py`: several far sides under one id; `backendlife.py`: its part of `evolve.py`
 - `selectors.py`: connections that nodes have because of what they are
 - `pairs.py`: a node and a WireGuard-only peer together: what may not meet
 - `registration.py`, `offers.py`: decisions on what clients ask; `tags.py`, `routes.py`: what nodes are given

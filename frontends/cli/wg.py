@@ -59,17 +59,16 @@ def list_(operator: Operator) -> None:
 
 
 def state(row: Row) -> str:
-    """Return whether a peer carries traffic, in a word, and whether its host names are found."""
+    """Return whether a peer carries traffic, or where it is cannot be looked up, in a word or two."""
     if row.get("disabled"):
         return "disabled"
     if row.get("expiredAt"):
         return "expired"
-    word = "drained" if row.get("drained") else "enabled"
     if row.get("hosts") and not row.get("places"):
-        return f"{word}, not found yet"
-    return (
-        f"{word}, lookups fail" if any(host.get("failingSince") for host in row.get("hosts") or ()) else word
-    )
+        return "not found"
+    if row.get("drained"):
+        return "drained"
+    return "lookup fails" if any(host.get("failingSince") for host in row.get("hosts") or ()) else "enabled"
 
 
 def lookups(row: Row, now: int) -> list[str]:

@@ -254,9 +254,10 @@ def _endpoint(line: _Line) -> str:
     try:
         address = ipaddress.ip_address(shape["v6"] or shape["host"])
     except ValueError:
-        if shape["v6"] or not shape["host"].rpartition(".")[2][:1].isalpha():
+        name = (shape["host"] or "").lower().removesuffix(".")
+        if not name.rpartition(".")[2][:1].isalpha():
             raise _no_endpoint(line) from None
-        return f"{shape['host'].lower().removesuffix('.')}:{shape['port']}"
+        return f"{name}:{shape['port']}"
     return f"[{address}]:{shape['port']}" if shape["v6"] else f"{address}:{shape['port']}"
 
 

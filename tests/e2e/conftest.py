@@ -11,7 +11,7 @@ from tests.kit.lab.derp import derp_map, start_stun
 from tests.kit.lab.net import Lab
 from tests.kit.lab.ready import require_lab
 
-HASTE = {"NETMAP_EPHEMERAL_SECONDS": "5"}
+HASTE = {"NETMAP_EPHEMERAL_SECONDS": "5", "NETMAP_LOOKUP_SECONDS": "1"}
 """Settings that make a test wait less."""
 
 

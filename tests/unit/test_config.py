@@ -33,6 +33,12 @@ def test_urls_in_the_environment_are_separated_by_commas() -> None:
     assert parse("", {"NETMAP_NATS_URLS": "nats://a,nats://b"}).nats_urls == ("nats://a", "nats://b")
 
 
+def test_name_servers_in_the_environment_are_separated_by_commas() -> None:
+    found = parse("", {"NETMAP_NAME_SERVERS": "192.0.2.53,[2001:db8::53]:5353", "NETMAP_LOOKUP_SECONDS": "1"})
+    assert found.name_servers == ("192.0.2.53", "[2001:db8::53]:5353")
+    assert found.lookup_seconds == 1
+
+
 def test_truth_in_the_environment_is_a_word() -> None:
     assert parse("", {"NETMAP_OPEN_COMMANDS": "true"}).open_commands is True
 

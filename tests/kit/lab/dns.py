@@ -1,6 +1,7 @@
-"""A name server that gives one address for every name and notes who asked. Script: `dns.py ADDRESS PORT ANSWER`.
+"""A name server that notes who asked. Script: `dns.py ADDRESS PORT ANSWER`.
 
-A questions are answered with ANSWER (IPv4), all others with no record (RFC 1035 §4). Each question is a line
+ANSWER is an IPv4 address that every name has, or `@FILE`: a file that is read for each question, on each line a name
+and its addresses (`write_zone`); what is not in it does not exist. Other questions get no record (RFC 1035 §4). Each question is a line
 `asked <source> <name>` on stdout. `ask` asks one question from a host: its script is `dns.py ask SERVER NAME`.
 """
 
@@ -9,6 +10,8 @@ import re
 import socket
 import struct
 import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from tests.kit.lab.net import ROOT, Host
@@ -17,7 +20,7 @@ from tests.kit.procs import DeadlineError, wait_until
 HEADER = struct.Struct("!6H")
 RESPONSE = 0x8180  # QR, RD, RA
 RECURSION = 0x0100  # RD
-TYPE_A = 1
+TYPE_A, TYPE_AAAA = 1, 28
 COMPRESSED = 0xC0
 TTL = 1  # seconds: a test that changes the answer does not wait for caches
 NXDOMAIN = 3
@@ -34,7 +37,7 @@ class NameServer:
     Args:
         host: where.
         address: what it listens on; the address of a tunnel works once its interface has it.
-        answer: the IPv4 address that every name has.
+        answer: the IPv4 address that every name has, or `@FILE`.
     """
 
     def __init__(self, host: Host, address: str, answer: str, port: int = 53) -> None:
@@ -91,13 +94,27 @@ def question_of(name: str) -> bytes:
     return HEADER.pack(1, RECURSION, 1, 0, 0, 0) + labels + struct.pack("!BHH", 0, TYPE_A, 1)
 
 
-def answer(query: bytes, address: str) -> bytes:
-    """The response to a query."""
-    _, kind, end = question(query)
-    found = kind == TYPE_A
-    header = HEADER.pack(int.from_bytes(query[:2], "big"), RESPONSE, 1, int(found), 0, 0)
-    record = struct.pack("!HHHIH", 0xC00C, TYPE_A, 1, TTL, 4) + socket.inet_aton(address)
-    return header + query[HEADER.size : end] + (record if found else b"")
+def write_zone(path: Path, names: Mapping[str, Sequence[str]]) -> None:
+    """Write what the names have from now on; one without addresses exists, another does not."""
+    fresh = path.with_suffix(".new")
+    fresh.write_text("".join(f"{name} {' '.join(addresses)}\n" for name, addresses in names.items()))
+    fresh.replace(path)
+
+
+def answer(query: bytes, given: str) -> bytes:
+    """The response to a query; see the script's ANSWER."""
+    name, kind, end = question(query)
+    addresses: Sequence[str] | None = [given]
+    if given.startswith("@"):
+        lines = (line.split() for line in Path(given[1:]).read_text().splitlines())
+        addresses = next((words[1:] for words in lines if words[0] == name), None)
+    family = {TYPE_A: socket.AF_INET, TYPE_AAAA: socket.AF_INET6}.get(kind)
+    mine = [a for a in addresses or () if family and (":" in a) == (family == socket.AF_INET6)]
+    flags = RESPONSE if addresses is not None else RESPONSE | NXDOMAIN
+    header = HEADER.pack(int.from_bytes(query[:2], "big"), flags, 1, len(mine), 0, 0)
+    packed = [socket.inet_pton(family, a) for a in mine] if family else []
+    records = (struct.pack("!HHHIH", 0xC00C, kind, 1, TTL, len(octets)) + octets for octets in packed)
+    return header + query[HEADER.size : end] + b"".join(records)
 
 
 def found_in(response: bytes) -> Found:

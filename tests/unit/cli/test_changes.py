@@ -112,6 +112,30 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("wg drain exit", "peer.drain", {"peer": "exit"}),
     ("wg undrain exit", "peer.undrain", {"peer": "exit"}),
     (
+        "wg backend set exit spare --public-key K --endpoints a.example.org:1+2,192.0.2.1:3 --resolvers 10.64.0.1",
+        "peer.backend-set",
+        {
+            "peer": "exit",
+            "backend": "spare",
+            "publicKey": "K",
+            "endpoints": ["a.example.org:1+2", "192.0.2.1:3"],
+            "resolvers": ["10.64.0.1"],
+        },
+    ),
+    (
+        "wg backend set exit spare --public-key K --endpoints 192.0.2.1:3",
+        "peer.backend-set",
+        {
+            "peer": "exit",
+            "backend": "spare",
+            "publicKey": "K",
+            "endpoints": ["192.0.2.1:3"],
+            "resolvers": None,
+        },
+    ),
+    ("wg backend remove exit spare", "peer.backend-remove", {"peer": "exit", "backend": "spare"}),
+    ("wg switch exit spare", "peer.switch", {"peer": "exit", "backend": "spare"}),
+    (
         "wg set-masq-pool exit --ipv4 10.64.0.0/24",
         "peer.set-masq-pool",
         {"peer": "exit", "ipv4": "10.64.0.0/24", "ipv6": ""},

@@ -316,3 +316,8 @@ def test_what_looks_like_a_key_is_not_shown() -> None:
 )
 def test_a_file_s_name_becomes_a_label(text: str, name: str) -> None:
     assert label(text) == name
+
+
+def test_an_endpoint_may_be_a_host_name() -> None:
+    found = read(FILE.replace("192.0.2.1:51820", "VPN.Example.org.:51820"))
+    assert found.peers[0].endpoint == "vpn.example.org:51820"

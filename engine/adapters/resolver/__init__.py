@@ -1,0 +1,1 @@
+"""Resolvers: host names over DNS, and in memory."""
