@@ -21,6 +21,8 @@ from engine.adapters.checkpoints import FileCheckpoints
 from engine.adapters.clock import SystemClock
 from engine.adapters.ids import RandomIds
 from engine.adapters.keyring import FileKeyRing
+from engine.adapters.provider.opening import WebProviders
+from engine.adapters.provider.web import Outside, Web
 from engine.adapters.resolver.dns import DnsResolver
 from engine.adapters.store.opening import open_store
 from engine.application.announcer import Announcer
@@ -32,6 +34,7 @@ from engine.application.engine import Engine
 from engine.application.ledger import Order
 from engine.application.logins import Logins
 from engine.application.lookups import Lookups
+from engine.application.provisioner import Provisioner
 from engine.application.quiet import Quiet
 from engine.application.registration import Registration
 from engine.application.service import Commands, serve
@@ -73,6 +76,7 @@ async def run_engine(settings: Settings, stop: asyncio.Event) -> None:
         announcer = Announcer(engine, bus, tailnet)
         deadlines = Deadlines(engine, clock)
         lookups = Lookups(engine, DnsResolver(settings.name_servers), clock, settings.lookup_seconds)
+        provisioner = Provisioner(engine, _providers(settings, clock), clock, keyring)
         kept = FileCheckpoints(Path(settings.directory) / CHECKPOINTS)
         checkpoints = Checkpoints(engine, keyring, bus, tailnet, kept)
         try:
@@ -81,6 +85,7 @@ async def run_engine(settings: Settings, stop: asyncio.Event) -> None:
                 group.create_task(announcer.run(stop))
                 group.create_task(deadlines.run(stop))
                 group.create_task(lookups.run(stop))
+                group.create_task(provisioner.run(stop))
                 group.create_task(checkpoints.run(stop))
                 group.create_task(Quiet(engine, clock, settings.ephemeral_seconds).run(bus, tailnet, stop))
                 group.create_task(DurableCommands(queue, commands, tailnet).run(stop))
@@ -92,6 +97,15 @@ async def run_engine(settings: Settings, stop: asyncio.Event) -> None:
             raise WrongFence("another engine has taken over this log") from None
         except* Fault as group_:
             raise Fault(str(group_.exceptions[0])) from None
+
+
+def _providers(settings: Settings, clock: SystemClock) -> WebProviders:
+    outside = Outside(
+        calls=settings.outside_calls,
+        hosts=tuple(host.strip().lower() for host in settings.outside_hosts),
+        loopback=settings.outside_loopback,
+    )
+    return WebProviders(Web(outside), clock)
 
 
 @contextlib.asynccontextmanager

@@ -20,7 +20,7 @@ Token = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9][a-z0-9_-]{0,62}\Z")]
 """One token of a NATS subject."""
 
 ENVIRONMENT_PREFIX: Final = "NETMAP_"
-_LISTS: Final = ("nats_urls", "name_servers")
+_LISTS: Final = ("nats_urls", "name_servers", "outside_hosts")
 """Settings whose variable is a list with commas."""
 
 
@@ -63,6 +63,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Which name servers are asked, `address` or `address:port`; empty: the system's."""
     metrics_port: Port = 0
     """Where Prometheus metrics are served on `listen_host`; 0 is nowhere."""
+    outside_calls: bool = False
+    """Whether the engine may call VPN providers, to register nodes there."""
+    outside_hosts: tuple[str, ...] = ()
+    """Whom it may call: `api.mullvad.net` (port 443), `vpn.example:8443`."""
+    outside_loopback: bool = False
+    """Whether these may be on a loopback address, and spoken to by plain http there; for tests."""
     open_commands: bool = False
     """Answer short command subjects too, with actor `anonymous`: for servers without accounts, never in production."""
     log_level: str = "info"

@@ -40,6 +40,14 @@ class Undecodable(Fault):
     """
 
 
+class Unsealable(Fault):
+    """What should be a sealed text cannot be opened: the ring's keys are others than when it was sealed."""
+
+    code = "keyring.unsealable"
+    told = "a secret cannot be opened with the keys of this directory"
+    hint = "give the engine the keys that it had, or the secret again"
+
+
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     """Everything about an event but what happened."""
 
@@ -331,4 +339,16 @@ class KeyRing(Protocol):
 
     def derive(self, purpose: str, subject: str) -> str:
         """Return 32 hex digits that only this ring can know, the same for the same arguments."""
+        ...
+
+    def seal(self, purpose: str, text: str) -> str:
+        """Return the text as nobody without this ring can read or change it; another one each time."""
+        ...
+
+    def unseal(self, purpose: str, sealed: str) -> str:
+        """Return the text that was sealed for this purpose.
+
+        Raises:
+            Unsealable: it is not this ring's, or was changed, or sealed for something else.
+        """
         ...

@@ -16,12 +16,13 @@ from engine.contracts.netmap import SnapshotChunk
 from engine.contracts.queries import BEHIND_SECONDS, QUERIES, HeadReply, Query
 from engine.domain.apikeys import good_key
 from engine.domain.errors import Invalid, NotFound
+from engine.domain.providers import provider_of
 from engine.domain.refs import node_of, peer_of, user_of
 from engine.domain.values import NodeId, Position, TailnetName
 from engine.ports import Answer, Endpoint, Fault, Message
 from projections.events import Events
 from projections.history.moment import moment
-from projections.inventory import legacy, lists
+from projections.inventory import devices, legacy, lists
 from projections.live import Live
 from projections.netmap.diff import rows as rows_between
 from projections.netmap.state import NetmapState
@@ -65,6 +66,8 @@ class Queries:
             ("apikey", "check"): self._api_key,
             ("peer", "list"): self._peers,
             ("connection", "list"): self._connections,
+            ("provider", "list"): self._providers,
+            ("device", "list"): self._devices,
             ("event", "list"): self._events.listed,
             ("command", "get"): self._events.command,
             ("settings", "get"): self._settings,
@@ -206,6 +209,23 @@ class Queries:
         peer = None if query.peer is None else peer_of(state.tailnet, query.peer).id
         found = lists.connections(state.tailnet, node=node, peer=peer)
         return _list(state, "connections", enumerate(found, start=1), query)
+
+    async def _providers(self, query: Query) -> dict[str, object]:
+        state = await self._state(query)
+        one = None if query.provider is None else provider_of(state.tailnet, query.provider).id
+        rows = ((row.id, row) for row in devices.providers(state.tailnet) if one is None or row.id == one)
+        return _list(state, "providers", rows, query)
+
+    async def _devices(self, query: Query) -> dict[str, object]:
+        state = await self._state(query)
+        provider = None if query.provider is None else provider_of(state.tailnet, query.provider).id
+        node = None if query.node is None else node_of(state.tailnet, query.node).id
+        rows = (
+            (row.id, row)
+            for row in devices.devices(state.tailnet)
+            if (provider is None or row.provider == provider) and (node is None or row.node == node)
+        )
+        return _list(state, "devices", rows, query)
 
     async def _settings(self, query: Query) -> dict[str, object]:
         state = await self._state(query)

@@ -4,8 +4,13 @@ Rule 1: a file holds 32 octets as 64 hex digits and a line end; its mode is 0600
 Rule 2: a missing file is made: written aside, synced, then linked to its name, so that it is whole or not there, and of
         two processes that make it at once both end with the same one.
 Rule 3: no secret in a `repr`, an error or a log.
+Rule 4: what is sealed is `sealed:v1:` and base64url of 12 random octets and ChaCha20-Poly1305's text and tag (RFC 8439). Its key is
+        HMAC-SHA256(pepper, "netmap seal v1"): no file of its own, since engines that share a pepper must share it. The
+        purpose is authenticated with the text.
 """
 
+import base64
+import binascii
 import hmac
 import os
 import secrets
@@ -13,12 +18,18 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from engine.ports import Fault
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+from engine.ports import Fault, Unsealable
 
 NOISE: Final = "noise.key"
 PEPPER: Final = "pepper.key"
 CHECKPOINT: Final = "checkpoint.key"
 OCTETS: Final = 32
+SEALED: Final = "sealed:v1:"
+NONCE: Final = 12
+"""Octets: random ones may repeat by 2^48 texts under one key, which nobody will seal."""
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _LINE: Final = 2 * OCTETS + 1
@@ -62,12 +73,48 @@ class FileKeyRing:
         """Return 32 hex digits that only this ring can know, the same for the same arguments."""
         return derive(self._pepper, purpose, subject)
 
+    def seal(self, purpose: str, text: str) -> str:
+        """Return the text as nobody without this ring can read or change it (rule 4)."""
+        return seal(self._pepper, purpose, text, secrets.token_bytes(NONCE))
+
+    def unseal(self, purpose: str, sealed: str) -> str:
+        """Return the text that was sealed for this purpose.
+
+        Raises:
+            Unsealable: it is not this ring's, or was changed, or sealed for something else.
+        """
+        return unseal(self._pepper, purpose, sealed)
+
 
 def derive(pepper: bytes, purpose: str, subject: str) -> str:
     """Return half of HMAC-SHA256(pepper, u32 length ‖ purpose ‖ subject), as 32 hex digits."""
     name = purpose.encode()
     text = len(name).to_bytes(4) + name + subject.encode()
     return hmac.digest(pepper, text, "sha256").hex()[:32]
+
+
+def seal(pepper: bytes, purpose: str, text: str, nonce: bytes) -> str:
+    """Return the text sealed (rule 4); the 12 octets of the nonce must never come twice."""
+    closed = _cipher(pepper).encrypt(nonce, text.encode(), purpose.encode())
+    return SEALED + base64.urlsafe_b64encode(nonce + closed).decode("ascii")
+
+
+def unseal(pepper: bytes, purpose: str, sealed: str) -> str:
+    """Return what was sealed.
+
+    Raises:
+        Unsealable: see `KeyRing.unseal`.
+    """
+    try:
+        octets = base64.b64decode(sealed.removeprefix(SEALED), altchars=b"-_", validate=True)
+        opened = _cipher(pepper).decrypt(octets[:NONCE], octets[NONCE:], purpose.encode())
+    except (InvalidTag, ValueError, binascii.Error):
+        raise Unsealable("a sealed text is not of this key ring") from None
+    return opened.decode()
+
+
+def _cipher(pepper: bytes) -> ChaCha20Poly1305:
+    return ChaCha20Poly1305(hmac.digest(pepper, b"netmap seal v1", "sha256"))
 
 
 def _load(path: Path) -> bytes:

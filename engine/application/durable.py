@@ -17,6 +17,7 @@ import structlog
 
 from engine.application.answers import json_answer, problem_answer
 from engine.application.decoding import command_id_of
+from engine.application.sealing import SECRET_COMMANDS, refuse_queued
 from engine.application.service import Commands
 from engine.contracts import subjects
 from engine.contracts.requests import COMMAND_ID, Accepted, problem_of
@@ -78,6 +79,11 @@ ALIASES: Final[Mapping[str, str]] = {
     "SelectorAdded": "connection.add-selector",
     "SelectorRemoved": "connection.remove-selector",
     "ConnectionExported": "connection.exported",
+    "ProviderAdded": "provider.add",
+    "ProviderUpdated": "provider.update",
+    "ProviderRemoved": "provider.remove",
+    "NodeEnrolled": "provider.enrol",
+    "NodeWithdrawn": "provider.withdraw",
     "BaseDomainSet": "settings.set-domain",
     "PoolsSet": "settings.set-pools",
     "DomainsSet": "settings.set-domains",
@@ -125,6 +131,7 @@ class DurableCommands:
         try:
             try:
                 command_id = _id_of(message)
+                refuse_queued(meant)
                 accepted = await self._commands.do(message, meant, command_id)
             except Refusal as refusal:
                 await self._bury(message, name, refusal, command_id)
@@ -150,7 +157,8 @@ class DurableCommands:
         headers = {DLQ_CODE: refusal.code, DLQ_REASON: refusal.message[:256]}
         if command_id is not None:
             headers[COMMAND_ID] = command_id
-        body = b"" if refusal.code in _SECRET_BODIES else message.data
+        is_secret = refusal.code in _SECRET_BODIES or ALIASES.get(name, name) in SECRET_COMMANDS
+        body = b"" if is_secret else message.data
         await self._queue.keep(subjects.dead_letter(self._tailnet, name), body, headers)
 
 

@@ -19,6 +19,7 @@ from typing import Final
 import structlog
 
 from engine.application.ledger import Ledger, Order, accepted_before, accepted_now
+from engine.application.sealing import sealed_order
 from engine.contracts.checkpoint import Checkpoint
 from engine.contracts.queries import HeadReply
 from engine.contracts.requests import Accepted
@@ -225,6 +226,14 @@ class Engine:
 
     def _decide(self, order: Order) -> Decision:
         return decide(self._ledger.tailnet, order.command, self.given(order))
+
+    def sealed(self, order: Order) -> Order:
+        """Return the order with its secrets sealed (`sealing.py`); it must be the sealed one that is handled.
+
+        Raises:
+            Invalid: `provider.account`.
+        """
+        return sealed_order(order, self._keyring)
 
     def now(self) -> Millis:
         """Return the recorded time that an event would have now."""

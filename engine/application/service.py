@@ -65,7 +65,7 @@ class Commands:
             raise _unknown(name)
         command = decode(message.data, kind)
         self._must_be_good(actor, command)
-        order = Order(
+        open_order = Order(
             command=command,
             name=name,
             command_id=command_id,
@@ -76,6 +76,7 @@ class Commands:
             strict=strict_of(message),
             receipt_always=not isinstance(command, RecordExport),  # routers ask every minute
         )
+        order = self._engine.sealed(open_order)
         match command:
             case ApproveLogin():
                 return await self._registration.approve(order, command)

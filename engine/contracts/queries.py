@@ -22,6 +22,8 @@ QUERIES: Final[tuple[tuple[str, str], ...]] = (
     ("apikey", "check"),
     ("peer", "list"),
     ("connection", "list"),
+    ("provider", "list"),
+    ("device", "list"),
     ("event", "list"),
     ("command", "get"),
     ("settings", "get"),
@@ -53,6 +55,7 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_un
     node: int | str | None = None
     peer: int | str | None = None
     user: int | str | None = None
+    provider: int | str | None = None
     id: str | None = None
     digest: str | None = None
     """SHA-256 in hex of the API key that is asked about; `id` is its prefix."""

@@ -13,6 +13,13 @@ import msgspec
 
 from engine.domain.apikeycommands import CreateApiKey, DeleteApiKey, ExpireApiKey
 from engine.domain.command import Command, Name, Ref, Seconds, Text, Texts
+from engine.domain.providercommands import (
+    AddProvider,
+    EnrolNode,
+    RemoveProvider,
+    UpdateProvider,
+    WithdrawNode,
+)
 from engine.domain.values import LoginId, MachineKey, Millis, NodeKey
 from engine.domain.wgcommands import (
     AddConnection,
@@ -354,6 +361,11 @@ COMMANDS: Final[Mapping[tuple[str, str], type[Command]]] = {
     ("connection", "add-selector"): AddSelector,
     ("connection", "remove-selector"): RemoveSelector,
     ("connection", "exported"): RecordExport,
+    ("provider", "add"): AddProvider,
+    ("provider", "update"): UpdateProvider,
+    ("provider", "remove"): RemoveProvider,
+    ("provider", "enrol"): EnrolNode,
+    ("provider", "withdraw"): WithdrawNode,
     ("settings", "set-domain"): SetBaseDomain,
     ("settings", "set-pools"): SetPools,
     ("settings", "set-domains"): SetDomains,

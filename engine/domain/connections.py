@@ -12,12 +12,12 @@ import msgspec
 from engine.domain.aggregates import Connection, Node, Peer, Selector
 from engine.domain.commands import AddConnection, RemoveConnection, UpdateConnection
 from engine.domain.decision import Decision, Given
+from engine.domain.devicemasq import gives_masquerades, masquerade_of, provider_of_peer
 from engine.domain.document import standing_of
 from engine.domain.endpoints import refuse_loops
 from engine.domain.errors import Conflict, Invalid, NotFound
 from engine.domain.events import ConnectionAdded, ConnectionRemoved, ConnectionUpdated
 from engine.domain.keys import wireguard_base64
-from engine.domain.masqpool import hand_out
 from engine.domain.masquerade import parse_masquerade
 from engine.domain.pairs import (
     command_line,
@@ -58,17 +58,17 @@ def add_connection(tailnet: Tailnet, command: AddConnection, given: Given) -> De
         NotFound: `node.not_found`, `peer.not_found`.
         Invalid: `connection.capver`, `connection.unjail`, `masq.*`, `allowedips.*`, `endpoint.loop`.
         Conflict: `connection.exists`, `connection.disabled`, `connection.overlap`, `connection.endpoint`, `masq.in_use`,
-            `masq.taken`.
+            `masq.taken`, `device.none`, `device.pending`.
         Refusal: `masq.pool_exhausted`.
     """
     node, peer = node_of(tailnet, command.node), peer_of(tailnet, command.peer)
     existing = tailnet.connections.get((node.id, peer.id))
     ipv4, ipv6 = command.ipv4_masq_addr, command.ipv6_masq_addr
-    is_pooled = not (ipv4.strip() or ipv6.strip()) and bool(peer.masq_v4 or peer.masq_v6)
-    if is_pooled and existing is not None:
+    is_given = not (ipv4.strip() or ipv6.strip()) and gives_masquerades(tailnet, peer)
+    if is_given and existing is not None:
         ipv4, ipv6 = existing.ipv4_masq, existing.ipv6_masq
-    elif is_pooled:
-        ipv4, ipv6 = hand_out(tailnet, peer)
+    elif is_given:
+        ipv4, ipv6 = masquerade_of(tailnet, node, peer)
     masquerade, warnings = parse_masquerade(tailnet, node, peer, ipv4, ipv6)
     allowed_ips, doubts = _part(peer, command.allowed_ips)
     terms = _Terms(
@@ -83,6 +83,7 @@ def add_connection(tailnet: Tailnet, command: AddConnection, given: Given) -> De
     _refuse_old_client(node)
     _refuse_disabled(peer)
     _refuse_clash(tailnet, node, peer, terms)
+    is_pooled = is_given and provider_of_peer(tailnet, peer) is None
     event = ConnectionAdded(node=node.id, peer=peer.id, from_pool=is_pooled, **_fields(terms))
     told = [
         *warnings,
@@ -102,7 +103,7 @@ def selected_connection(tailnet: Tailnet, node: Node, peer: Peer, selector: Sele
         Conflict: `connection.overlap`, `connection.endpoint`, `masq.in_use`.
         Refusal: `masq.pool_exhausted`.
     """
-    masquerade, _ = parse_masquerade(tailnet, node, peer, *hand_out(tailnet, peer))
+    masquerade, _ = parse_masquerade(tailnet, node, peer, *masquerade_of(tailnet, node, peer))
     terms = _Terms(
         ipv4_masq=masquerade.ipv4,
         ipv6_masq=masquerade.ipv6,
@@ -112,7 +113,11 @@ def selected_connection(tailnet: Tailnet, node: Node, peer: Peer, selector: Sele
     _refuse_old_client(node)
     _refuse_clash(tailnet, node, peer, terms)
     return ConnectionAdded(
-        node=node.id, peer=peer.id, from_pool=True, selector=selector.selector, **_fields(terms)
+        node=node.id,
+        peer=peer.id,
+        from_pool=provider_of_peer(tailnet, peer) is None,
+        selector=selector.selector,
+        **_fields(terms),
     )
 
 

@@ -64,6 +64,14 @@ from engine.domain.commands import (
 from engine.domain.connections import add_connection, remove_connection, update_connection
 from engine.domain.decision import Decision, Given
 from engine.domain.dns import set_resolvers, set_wireguard_dns
+from engine.domain.enrolment import (
+    enrol_node,
+    followed_up,
+    report_failed,
+    report_registered,
+    report_revoked,
+    withdraw_node,
+)
 from engine.domain.errors import Refusal
 from engine.domain.exports import record_export, with_stale
 from engine.domain.lookups import report_lookup
@@ -80,6 +88,17 @@ from engine.domain.peerlife import (
 )
 from engine.domain.peers import disable_peer, enable_peer, expire_peer, register_peer, remove_peer
 from engine.domain.policies import revert_policy, set_policy
+from engine.domain.providercommands import (
+    AddProvider,
+    EnrolNode,
+    RemoveProvider,
+    ReportFailed,
+    ReportRegistered,
+    ReportRevoked,
+    UpdateProvider,
+    WithdrawNode,
+)
+from engine.domain.providers import add_provider, remove_provider, update_provider
 from engine.domain.registration import log_out_node, register_node
 from engine.domain.routes import approve_routes
 from engine.domain.selectors import add_selector, kept_in_step, remove_selector
@@ -104,6 +123,7 @@ def decide(tailnet: Tailnet, command: Command, given: Given) -> Decision:
         TypeError: nobody decides such a command here (rule 4).
     """
     decision = with_stale(tailnet, kept_in_step(tailnet, _decide(tailnet, command, given), given))
+    decision = followed_up(tailnet, decision, given)
     if given.strict and decision.warnings:
         raise Refusal(
             "strict",
@@ -217,6 +237,28 @@ def _decide_far_side(tailnet: Tailnet, command: Command, given: Given) -> Decisi
             return remove_backend(tailnet, command)
         case SwitchPeer():
             return switch_peer(tailnet, command)
+        case _:
+            return _decide_provider(tailnet, command, given)
+
+
+def _decide_provider(tailnet: Tailnet, command: Command, given: Given) -> Decision:
+    match command:
+        case AddProvider():
+            return add_provider(tailnet, command)
+        case UpdateProvider():
+            return update_provider(tailnet, command)
+        case RemoveProvider():
+            return remove_provider(tailnet, command)
+        case EnrolNode():
+            return enrol_node(tailnet, command)
+        case WithdrawNode():
+            return withdraw_node(tailnet, command)
+        case ReportRegistered():
+            return report_registered(tailnet, command)
+        case ReportFailed():
+            return report_failed(tailnet, command, given)
+        case ReportRevoked():
+            return report_revoked(tailnet, command)
         case _:
             return _decide_tailnet(tailnet, command)
 

@@ -11,6 +11,7 @@ from typing import Final, assert_never, get_args
 import msgspec
 
 from engine.domain.apikeyevents import ApiKeyCreated, ApiKeyDeleted, ApiKeyEvent, ApiKeyExpired
+from engine.domain.providerevents import DeviceEvent, PeerProviderSet, ProviderEvent
 from engine.domain.settingsevents import (
     AutoUpdatesSet,
     BaseDomainSet,
@@ -326,6 +327,9 @@ Event = (
     | NodeEvent
     | PeerEvent
     | ConnectionEvent
+    | ProviderEvent
+    | DeviceEvent
+    | PeerProviderSet
     | CommandHandled
 )
 
@@ -338,16 +342,20 @@ def tag_of(event: Event) -> str:
     return str(event.__struct_config__.tag)
 
 
-def stream_of(event: Event, command_id: str) -> str:
+def stream_of(event: Event, command_id: str) -> str:  # noqa: C901 (an arm for each noun)
     """Return the aggregate that the event belongs to, as `node/7`; a receipt's is named by its command."""
     if isinstance(event, CommandHandled):  # every other event of a log
         return f"receipt/{command_id}"
     if isinstance(event, NodeEvent):
         return f"node/{event.node}"
-    if isinstance(event, PeerEvent):
+    if isinstance(event, PeerEvent | PeerProviderSet):
         return f"peer/{event.peer}"
     if isinstance(event, ConnectionEvent):
         return f"connection/{event.node}-{event.peer}"
+    if isinstance(event, DeviceEvent):
+        return f"device/{event.device}"
+    if isinstance(event, ProviderEvent):
+        return f"provider/{event.provider}"
     if isinstance(event, AuthKeyEvent):
         return f"authkey/{event.key}"
     if isinstance(event, ApiKeyEvent):

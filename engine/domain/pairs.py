@@ -7,6 +7,7 @@ Rule 2: who may call a node has no default route to it and nothing of the tailne
 
 import ipaddress
 from collections.abc import Sequence
+from typing import Final
 
 from engine.domain.addresses import TAILNET_V4, TAILNET_V6
 from engine.domain.aggregates import Connection, Node, Peer
@@ -14,6 +15,9 @@ from engine.domain.errors import Conflict, Invalid
 from engine.domain.places import places_of
 from engine.domain.state import DEFAULT_ROUTES, Tailnet
 from engine.domain.values import NodeId, PeerId
+
+_MAX_FEW: Final = 10
+"""Things that a text names one by one."""
 
 
 def part_of(peer: Peer, allowed_ips: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -83,6 +87,12 @@ def named(thing: Node | Peer) -> str:
 def listed(*texts: str) -> str:
     """Return the texts that are not empty, as people say them."""
     return " and ".join(text for text in texts if text)
+
+
+def listed_few(texts: Sequence[str]) -> str:
+    """Return the first of many texts, and how many more there are; `none` of none."""
+    shown = ", ".join(texts[:_MAX_FEW]) or "none"
+    return f"{shown} and {len(texts) - _MAX_FEW} more" if len(texts) > _MAX_FEW else shown
 
 
 def command_line(verb: str, node: NodeId, peer: PeerId, ipv4: str = "", ipv6: str = "") -> str:

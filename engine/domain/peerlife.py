@@ -43,6 +43,7 @@ from engine.domain.peers import (
 )
 from engine.domain.places import places_of, unresolved
 from engine.domain.prefixes import is_covered, parse_allowed_ips
+from engine.domain.providers import provider_change
 from engine.domain.refs import peer_of, user_of
 from engine.domain.selectors import refuse_terms
 from engine.domain.state import DEFAULT_ROUTES, Tailnet
@@ -57,9 +58,10 @@ def update_peer(tailnet: Tailnet, command: UpdatePeer) -> Decision:
     """Decide on another key, other allowed IPs, endpoints or extra config, in place.
 
     Raises:
-        NotFound: `peer.not_found`.
+        NotFound: `peer.not_found`, `provider.not_found`.
         Invalid: `key.*`, `allowedips.*`, `endpoint.*`, `extra.*`, `location.*`, `tag.*`, `connection.unjail`.
-        Conflict: `peer.key_taken`, `peer.part`, `peer.masq`, `connection.overlap`, `connection.endpoint`.
+        Conflict: `peer.key_taken`, `peer.part`, `peer.masq`, `connection.overlap`, `connection.endpoint`,
+            `provider.connected`.
     """
     peer = peer_of(tailnet, command.peer)
     warnings: list[str] = []
@@ -76,7 +78,8 @@ def update_peer(tailnet: Tailnet, command: UpdatePeer) -> Decision:
         endpoints, doubts = parse_endpoints(command.endpoints, after.allowed_ips)
         after = replace(after, endpoints=endpoints)
         warnings += [*doubts, *unresolved(endpoints, peer), *shared_endpoints(tailnet, endpoints, peer.id)]
-    if after == peer:
+    changes = provider_change(tailnet, peer, command.provider)
+    if after == peer and not changes:
         return Decision(result=described(peer.id, peer), warnings=tuple(warnings))
     warnings += peer_doubts(tailnet, after, peer)
     every = (held.endpoints for held in peer.backends if held.name != peer.backend)
@@ -93,7 +96,8 @@ def update_peer(tailnet: Tailnet, command: UpdatePeer) -> Decision:
         endpoints=after.endpoints,
         extra=after.extra,
     )
-    return Decision(events=(event,), result=described(peer.id, after), warnings=tuple(warnings))
+    updates = () if after == peer else (event,)
+    return Decision(events=(*updates, *changes), result=described(peer.id, after), warnings=tuple(warnings))
 
 
 def rename_peer(tailnet: Tailnet, command: RenamePeer) -> Decision:

@@ -17,6 +17,7 @@ from engine.domain.endpoints import parse_endpoints
 from engine.domain.errors import Conflict
 from engine.domain.events import (
     ConnectionRemoved,
+    Event,
     Location,
     PeerDisabled,
     PeerEnabled,
@@ -37,6 +38,8 @@ from engine.domain.pairs import named
 from engine.domain.peerdoubts import peer_doubts
 from engine.domain.places import unresolved
 from engine.domain.prefixes import parse_allowed_ips
+from engine.domain.providerevents import PeerProviderSet
+from engine.domain.providers import provider_of
 from engine.domain.refs import peer_of, user_of
 from engine.domain.state import DEFAULT_ROUTES, Tailnet
 from engine.domain.tags import known_tags
@@ -50,7 +53,7 @@ def register_peer(tailnet: Tailnet, command: RegisterPeer) -> Decision:
     """Decide whether there may be such a WireGuard-only peer.
 
     Raises:
-        NotFound: `user.not_found`.
+        NotFound: `user.not_found`, `provider.not_found`.
         Invalid: `name.*`, `key.*`, `allowedips.*`, `endpoint.*`, `extra.*`, `location.*`, `tag.*`.
         Conflict: `name.taken`, `peer.key_taken`.
         Refusal: `address.pool_exhausted`.
@@ -64,6 +67,7 @@ def register_peer(tailnet: Tailnet, command: RegisterPeer) -> Decision:
     extra, more_doubts = parse_extra(command.extra_config)
     known_tags(tailnet, extra.tags, field="extraConfig.tags")
     ipv4, ipv6 = tailnet.addresses_for_peer()
+    provider = None if command.provider is None else provider_of(tailnet, command.provider)
     event = PeerRegistered(
         peer=tailnet.next_peer,
         stable_id=StableId(f"wg{tailnet.next_peer}"),
@@ -80,7 +84,10 @@ def register_peer(tailnet: Tailnet, command: RegisterPeer) -> Decision:
     if extra.location is not None:
         warnings += city_clash(tailnet, extra.location)
     warnings += [*peer_doubts(tailnet, event), *key_doubts(key)]
-    return Decision(events=(event,), result=described(tailnet.next_peer, event), warnings=tuple(warnings))
+    events: tuple[Event, ...] = (event,)
+    if provider is not None:
+        events = (event, PeerProviderSet(peer=event.peer, provider=provider.id))
+    return Decision(events=events, result=described(tailnet.next_peer, event), warnings=tuple(warnings))
 
 
 def remove_peer(tailnet: Tailnet, command: RemovePeer) -> Decision:

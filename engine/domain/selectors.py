@@ -6,7 +6,10 @@ Rule 2: a connection that somebody asked for stays as it is, selected or not; of
         when it ends, the connection goes over to the next.
 Rule 3: a node that cannot be connected (no address left, an overlap, a client without a jail) is passed over with a
         warning: nobody is kept out of the tailnet by it. It is tried again whenever it or the selectors are looked at.
-Rule 4: one decision adds so many connections at most; to add the selector again goes on with the rest. What is to end ends
+Rule 4: at a provider's relay a selected node is registered with the provider first, and connected when it has its
+        addresses; a device that is there because of a selector leaves when no selector of the provider's relays speaks of
+        its node any more, and no connection is left.
+Rule 5: one decision adds so many connections at most; to add the selector again goes on with the rest. What is to end ends
         at once, however much it is.
 """
 
@@ -19,6 +22,8 @@ from engine.domain.aggregates import Connection, Node, Peer, Selector
 from engine.domain.commands import AddSelector, RemoveSelector
 from engine.domain.connections import selected_connection
 from engine.domain.decision import Decision, Given
+from engine.domain.device import Device, end_of
+from engine.domain.devicemasq import gives_masquerades, provider_of_peer
 from engine.domain.document import document_of
 from engine.domain.endpoints import refuse_loops
 from engine.domain.errors import Conflict, Invalid, NotFound, Refusal
@@ -27,6 +32,7 @@ from engine.domain.events import (
     ConnectionRemoved,
     ConnectionUpdated,
     Event,
+    NodeEvent,
     NodeRegistered,
     NodeReregistered,
     NodeTagged,
@@ -39,6 +45,15 @@ from engine.domain.evolve import evolve_node
 from engine.domain.pairs import named, part_of, refuse_free
 from engine.domain.places import places_of
 from engine.domain.prefixes import is_covered, parse_part
+from engine.domain.providerevents import (
+    DeviceEvent,
+    DeviceForgotten,
+    DeviceLeft,
+    DeviceRegistered,
+    DeviceRevoked,
+    DeviceWanted,
+    PeerProviderSet,
+)
 from engine.domain.refs import peer_of, user_of
 from engine.domain.state import Tailnet
 from engine.domain.tags import known_tags
@@ -51,9 +66,16 @@ MAX_SELECTORS: Final = 64
 """Selectors of one peer."""
 _MAX_TOLD: Final = 10
 """Nodes that are passed over and told of by name."""
-_OF_NODES: Final = (NodeRegistered, NodeReregistered, NodeTagged)
+_OF_NODES: Final = (
+    NodeRegistered,
+    NodeReregistered,
+    NodeTagged,
+    DeviceRegistered,
+    DeviceRevoked,
+    DeviceForgotten,
+)
 _OF_ALL: Final = (PolicySet, SelectorAdded, SelectorRemoved, PeerPoolSet)
-_Step = ConnectionAdded | ConnectionUpdated | ConnectionRemoved
+_Step = ConnectionAdded | ConnectionUpdated | ConnectionRemoved | DeviceWanted | DeviceLeft | DeviceForgotten
 
 
 def add_selector(tailnet: Tailnet, command: AddSelector) -> Decision:
@@ -69,10 +91,10 @@ def add_selector(tailnet: Tailnet, command: AddSelector) -> Decision:
     allowed_ips, warnings = parse_part(command.allowed_ips, peer.allowed_ips)
     selector = Selector(selector=text, allowed_ips=allowed_ips, jailed=command.jailed)
     refuse_terms(peer, selector)
-    if not (peer.masq_v4 or peer.masq_v6):
+    if not gives_masquerades(tailnet, peer):
         raise Conflict(
             "selector.pool",
-            f"{named(peer)} has no pool of masquerade addresses from which it could number nodes",
+            f"{named(peer)} has neither a pool of masquerade addresses from which it could number nodes, nor a provider",
             field="peer",
             hint=f"netmap wg set-masq-pool {peer.name} --ipv4 PREFIX",
         )
@@ -130,7 +152,9 @@ def refuse_terms(peer: Peer, selector: Selector) -> None:
 
 def kept_in_step(tailnet: Tailnet, decision: Decision, given: Given) -> Decision:
     """Return the decision with what it means for connections by selector (rule 1)."""
-    is_for_all = any(isinstance(event, _OF_ALL) for event in decision.events)
+    is_for_all = any(
+        isinstance(event, _OF_ALL) or _is_of_selecting(tailnet, event) for event in decision.events
+    )
     if not tailnet.selecting and not any(isinstance(event, SelectorAdded) for event in decision.events):
         return decision
     nodes = {event.node for event in decision.events if isinstance(event, _OF_NODES)}
@@ -143,6 +167,10 @@ def kept_in_step(tailnet: Tailnet, decision: Decision, given: Given) -> Decision
     if len(passed) > _MAX_TOLD:
         told.append(f"selector.passed: and {len(passed) - _MAX_TOLD} nodes more")
     return replace(decision, events=(*decision.events, *events), warnings=(*decision.warnings, *told))
+
+
+def _is_of_selecting(tailnet: Tailnet, event: Event) -> bool:
+    return isinstance(event, PeerProviderSet) and event.peer in tailnet.selecting
 
 
 def _later(tailnet: Tailnet, events: Iterable[Event], given: Given) -> Tailnet:
@@ -162,10 +190,10 @@ def _consequences(
     for step in _steps(later, only):
         if isinstance(step, str):
             passed.append(step)
-        elif isinstance(step, ConnectionAdded) and not room:
+        elif isinstance(step, ConnectionAdded | DeviceWanted) and not room:
             is_more = True
         else:
-            room -= isinstance(step, ConnectionAdded)
+            room -= isinstance(step, ConnectionAdded | DeviceWanted)
             later.apply(step, given.now)
             events.append(step)
     if is_more:
@@ -237,6 +265,9 @@ def _steps(tailnet: Tailnet, only: Iterable[NodeId] | None) -> Iterator[_Step | 
             step = _step(tailnet, node, peer, list(selected.by(peer, node)))
             if step is not None:
                 yield step
+        for device in list(tailnet.provided.devices_of(number)):
+            if _is_done_with(tailnet, device, node, selected):
+                yield end_of(device)
 
 
 def _selected_peers(tailnet: Tailnet, node: NodeId) -> set[PeerId]:
@@ -255,7 +286,47 @@ def _step(tailnet: Tailnet, node: Node, peer: Peer, wanted: list[Selector]) -> _
     return _moved(held, wanted[0])
 
 
-def _added(tailnet: Tailnet, node: Node, peer: Peer, selector: Selector) -> ConnectionAdded | str:
+def wanted_by(tailnet: Tailnet, device: Device) -> tuple[str, Peer] | None:
+    """Return a selector that needs the device, and its peer; None if there is none."""
+    node = tailnet.nodes.get(device.node)
+    return None if node is None else _wanting(tailnet, device, node, _Selected(tailnet))
+
+
+def _wanting(tailnet: Tailnet, device: Device, node: Node, selected: _Selected) -> tuple[str, Peer] | None:
+    for number in sorted(tailnet.provided.relays.get(device.provider, set()) & tailnet.selecting):
+        peer = tailnet.peers[number]
+        for selector in selected.by(peer, node):
+            return selector.selector, peer
+    return None
+
+
+def _is_done_with(tailnet: Tailnet, device: Device, node: Node, selected: _Selected) -> bool:
+    """Return whether a device that selectors brought is needed by none of them, nor by a connection (rule 4)."""
+    if not device.selector or device.state == "leaving":
+        return False
+    relays = tailnet.provided.relays.get(device.provider, set())
+    if relays & tailnet.peers_of_node.get(device.node, set()):
+        return False
+    return _wanting(tailnet, device, node, selected) is None
+
+
+def _added(
+    tailnet: Tailnet, node: Node, peer: Peer, selector: Selector
+) -> ConnectionAdded | DeviceWanted | str | None:
+    """Return the connection, or what must be there before; None while that is on its way."""
+    provider = provider_of_peer(tailnet, peer)
+    if provider is not None:
+        device = tailnet.provided.device(provider, node.id)
+        if device is None:
+            return DeviceWanted(
+                device=tailnet.provided.next_device,
+                provider=provider,
+                node=node.id,
+                node_key=node.node_key,
+                selector=selector.selector,
+            )
+        if not device.has_addresses:
+            return None
     try:
         return selected_connection(tailnet, node, peer, selector)
     except Refusal as refusal:
@@ -276,7 +347,7 @@ def _moved(held: Connection, selector: Selector) -> ConnectionUpdated:
 
 
 def _owed(tailnet: Tailnet, peer: Peer) -> bool:
-    """Return whether the peer's selectors have something left to do (rule 4)."""
+    """Return whether the peer's selectors have something left to do (rule 5)."""
     selected = _Selected(tailnet)
     return any(
         (node.id, peer.id) not in tailnet.connections and any(selected.by(peer, node))
@@ -291,14 +362,27 @@ def _is_owed(tailnet: Tailnet, events: Iterable[Event], number: NodeId, given: G
     """
     node = tailnet.nodes.get(number)
     for event in events:
-        if isinstance(event, _OF_NODES) and event.node == number:
+        if isinstance(event, NodeEvent) and event.node == number:
             node = evolve_node(node, event, given.now)
+        elif isinstance(event, DeviceEvent) and event.node == number:
+            return True
     if node is None:
         return False
     selected = _Selected(tailnet)
+    if any(_is_done_with(tailnet, device, node, selected) for device in tailnet.provided.devices_of(number)):
+        return True
     for peer_number in tailnet.selecting:
         held = tailnet.connections.get((number, peer_number))
+        if held is None and _is_on_its_way(tailnet, number, peer_number):
+            continue
         wanted = {selector.selector for selector in selected.by(tailnet.peers[peer_number], node)}
         if bool(wanted) if held is None else bool(held.selector) and held.selector not in wanted:
             return True
     return False
+
+
+def _is_on_its_way(tailnet: Tailnet, node: NodeId, peer: PeerId) -> bool:
+    """Return whether the node is to be registered at the peer's provider, and has no addresses there yet."""
+    provider = tailnet.provided.provider_of_peer.get(peer)
+    device = None if provider is None else tailnet.provided.device(provider, node)
+    return device is not None and not device.has_addresses

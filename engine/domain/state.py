@@ -54,6 +54,8 @@ from engine.domain.evolve import (
     evolve_user,
 )
 from engine.domain.places import hosts_of, places_of
+from engine.domain.provided import Provided
+from engine.domain.providerevents import DeviceEvent, PeerProviderSet, ProviderEvent
 from engine.domain.tables import copied, join, leave
 from engine.domain.values import (
     FIRST_PEER_ID,
@@ -107,7 +109,7 @@ class Tailnet:
     `retired_keys` holds the former keys of living nodes; `holders` says who has an address (as an integer; nodes
     and WireGuard-only peers share one number space); `handed_out` is the last address that each pool gave, as
     `masq_handed_out` is for the masquerade pools, by peer and IP version. `selecting` are the peers that have selectors.
-    `policies` holds texts by digest, the last one set at the end: the present one and former ones.
+    `provided` are providers and devices. `policies` holds texts by digest, the last one set at the end: the present one and former ones.
     """
 
     __hash__ = None  # type: ignore[assignment]
@@ -149,6 +151,7 @@ class Tailnet:
         self.masq_by_peer: dict[tuple[PeerId, str], NodeId] = {}
         self.selecting: set[PeerId] = set()
         self.masq_handed_out: dict[tuple[PeerId, int], int] = {}
+        self.provided = Provided()
 
     def __eq__(self, other: object) -> bool:
         """Return whether both hold the same, indices included: what a replay must give."""
@@ -161,7 +164,7 @@ class Tailnet:
             setattr(other, name, copied(table))
         return other
 
-    def apply(self, event: Event, at: Millis) -> None:
+    def apply(self, event: Event, at: Millis) -> None:  # noqa: C901 (an arm for each noun)
         """Take in an event of the log, recorded at `at`; cannot fail."""
         if isinstance(event, NodeEvent):
             self._apply_node(event, at)
@@ -179,6 +182,8 @@ class Tailnet:
             self._apply_policy(event, at)
         elif isinstance(event, TailnetEvent):
             self._apply_settings(event)
+        elif isinstance(event, ProviderEvent | DeviceEvent | PeerProviderSet):
+            self.provided.apply(event, at)
         elif not isinstance(event, CommandHandled):
             assert_never(event)
 
@@ -307,6 +312,7 @@ class Tailnet:
             self._unlist_peer(before)
         if after is None:
             self._forget_peer(event.peer, before)
+            self.provided.apply(event, at)
             return
         self.peers[after.id] = after
         self._list_selectors(after)

@@ -9,6 +9,10 @@ PeerId = NewType("PeerId", int)
 """A WireGuard-only peer's number, from 100 000 001 upward; never reused."""
 AuthKeyId = NewType("AuthKeyId", int)
 ApiKeyId = NewType("ApiKeyId", int)
+ProviderId = NewType("ProviderId", int)
+"""A provider's number, from 1; never reused."""
+DeviceId = NewType("DeviceId", int)
+"""The number of a node's registration at a provider, from 1; never reused."""
 LoginId = NewType("LoginId", str)
 """A pending interactive login: 24 lower-case base32 characters, unguessable."""
 StableId = NewType("StableId", str)

@@ -1,6 +1,6 @@
 """What somebody wants done with WireGuard-only peers and their connections; a part of `commands.py`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -16,6 +16,8 @@ class RegisterPeer(Command, frozen=True, kw_only=True):
     allowed_ips: Texts
     endpoints: Texts
     extra_config: dict[str, object] = msgspec.field(default_factory=dict)
+    provider: Ref | None = None
+    """The provider whose relay it is, at which nodes are registered by us."""
 
     def __repr__(self) -> str:
         """Return which peer it is about: what was given as a public key may be a private one."""
@@ -58,6 +60,8 @@ class UpdatePeer(Command, frozen=True, kw_only=True):
     allowed_ips: Texts | None = None
     endpoints: Texts | None = None
     extra_config: dict[str, object] | None = None
+    provider: Ref | Literal[""] | None = None
+    """The provider whose relay it is; empty: of no one that we know."""
 
     def __repr__(self) -> str:
         """Return which peer it is about: what was given as a public key may be a private one."""

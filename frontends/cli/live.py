@@ -62,3 +62,4 @@ def _rows(ctx: click.Context, resource: str, key: str) -> list[dict[str, Any]]:
 nodes: Final = names_of("node", "nodes")
 users: Final = names_of("user", "users")
 peers: Final = names_of("peer", "peers")
+providers: Final = names_of("provider", "providers")

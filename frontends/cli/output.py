@@ -18,7 +18,7 @@ FORMS: Final = ("table", "json", "jsonl", "json-line", "yaml")
 """`json-line` is Headscale's word for `jsonl`."""
 WIDTH: Final = 100
 """Columns of a table: reference ecosystem §1.1, narrow tables."""
-TIMES: Final = frozenset({"created", "expiry", "at", "lastSeen", "since", "until", "expiredAt"})
+TIMES: Final = frozenset({"created", "expiry", "at", "lastSeen", "nextTry", "since", "until", "expiredAt"})
 """Fields of answers that hold Unix milliseconds."""
 _VERBATIM: Final = frozenset({"event", "derpMap"})
 _NARROWEST: Final = 6

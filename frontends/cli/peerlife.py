@@ -29,6 +29,12 @@ _peer = subject("peer", "-i", "--peer", "--wg-peer-id", complete=live.peers)
     metavar="JSON",
     help="The fields to replace; null takes one away.",
 )
+@click.option(
+    "--provider",
+    metavar="PROVIDER",
+    shell_complete=live.providers,
+    help="Whose relay it is from now on (`netmap provider`); empty for nobody's.",
+)
 @changing
 def update(
     operator: Operator,
@@ -39,6 +45,7 @@ def update(
     allowed_ips: tuple[str, ...],
     endpoints: tuple[str, ...],
     extra_config: dict[str, object] | None,
+    provider: str | None,
 ) -> None:
     """Change a WireGuard-only peer in place; what is not given stays."""
     from engine.domain.commands import UpdatePeer
@@ -50,6 +57,7 @@ def update(
         allowed_ips=listed(allowed_ips) or None,
         endpoints=listed(endpoints) or None,
         extra_config=extra_config,
+        provider="" if provider == "" else None if provider is None else reference(provider),
     )
     operator.done(operator.send(command), {})
 

@@ -74,6 +74,12 @@ _PART = click.option(
     metavar="JSON",
     help="exitNodeDNSResolvers, suggestExitNode, tags, location.",
 )
+@click.option(
+    "--provider",
+    metavar="PROVIDER",
+    shell_complete=live.providers,
+    help="Whose relay it is: nodes are registered there by us (`netmap provider`).",
+)
 @changing
 def register(
     operator: Operator,
@@ -84,6 +90,7 @@ def register(
     allowed_ips: tuple[str, ...],
     endpoints: tuple[str, ...],
     extra_config: dict[str, object] | None,
+    provider: str | None,
 ) -> None:
     """Register a WireGuard-only peer; nobody sees it until a connection is added."""
     from engine.domain.commands import RegisterPeer
@@ -96,6 +103,7 @@ def register(
             allowed_ips=listed(allowed_ips),
             endpoints=listed(endpoints),
             extra_config=extra_config or {},
+            provider=None if provider is None else reference(provider),
         )
     )
     following = (

@@ -100,6 +100,12 @@ def _filtering(function: Callable[..., None]) -> Callable[..., None]:
     metavar="NAME",
     help="Whose list it is; kept in a tag of peers.",
 )
+@click.option(
+    "--enrol-at",
+    metavar="PROVIDER",
+    shell_complete=live.providers,
+    help="They are relays of this provider of ours, where nodes are registered (`netmap provider`).",
+)
 @click.option("--prune", is_flag=True, help="Remove who is gone from the list and not connected, too.")
 @click.option("--dry-run", is_flag=True, help="Only show what would be done.")
 @changing
@@ -115,6 +121,7 @@ def import_relays(
     label: str,
     port: int,
     source: str,
+    enrol_at: str | None,
     prune: bool,
     dry_run: bool,
 ) -> None:
@@ -123,7 +130,7 @@ def import_relays(
     chosen = Filter(listed(countries), listed(cities), listed(providers), owned)
     if plan.label(source) != source:
         raise usage(f"{source!r} cannot be a part of a tag", f"--source {plan.label(source) or 'NAME'}")
-    manner = Manner(source, port, label, prune)
+    manner = Manner(source, port, label, prune, enrol_at)
     found = _read(file)
     if not found.listens_on(port):
         ranges = ", ".join(f"{low}-{high}" for low, high in found.ports)
@@ -157,7 +164,7 @@ def _read(file: str) -> RelayList:
 
 def _jobs(whole: Plan, found: RelayList, manner: Manner, user: str) -> tuple[list[_Job], list[_Job]]:
     """Return what is sent first, and what is sent then (rule 3)."""
-    from engine.domain.commands import DisablePeer, RemovePeer
+    from engine.domain.commands import DisablePeer, RemovePeer, UpdatePeer
 
     kinds: dict[str, type[DisablePeer | RemovePeer]] = {"disable": DisablePeer, "remove": RemovePeer}
     leaving = [
@@ -169,6 +176,11 @@ def _jobs(whole: Plan, found: RelayList, manner: Manner, user: str) -> tuple[lis
         _Job(one.name, one.name, _coming(one, found, manner, reference(user)))
         for one in whole.relays
         if one.what != "known"
+    ]
+    coming += [
+        _Job(one.name, f"join-{one.name}", UpdatePeer(peer=one.id, provider=reference(manner.provider)))
+        for one in whole.relays
+        if one.joins and one.id is not None and manner.provider is not None
     ]
     return leaving, coming
 
@@ -186,6 +198,7 @@ def _coming(one: Choice, found: RelayList, manner: Manner, user: int | str) -> "
         allowed_ips=relayplan.EVERYTHING,
         endpoints=where,
         extra_config=relayplan.extra_config(one.relay, found, manner),
+        provider=None if manner.provider is None else reference(manner.provider),
     )
 
 

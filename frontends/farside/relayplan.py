@@ -49,6 +49,8 @@ class Manner(NamedTuple):
     port: int
     label: str
     prune: bool = False
+    provider: str | None = None
+    """The provider of ours whose relays they are, if nodes are registered there."""
 
     @property
     def tag(self) -> str:
@@ -64,6 +66,8 @@ class Choice(NamedTuple):
     relay: Relay
     id: int | None = None
     differences: tuple[str, ...] = ()
+    joins: bool = False
+    """Whether a known one becomes a relay of the provider."""
 
 
 class Gone(NamedTuple):
@@ -131,7 +135,8 @@ def city_code(relay: Relay, label: str) -> str:
 def _choice(relay: Relay, by_key: Mapping[str, _Row], former: Mapping[str, _Row], manner: Manner) -> Choice:
     row = by_key.get(relay.key)
     if row is not None:
-        return Choice(relay.hostname, "known", relay, int(row["id"]), _differences(relay, row, manner))
+        joins = manner.provider is not None and row.get("provider") != manner.provider
+        return Choice(relay.hostname, "known", relay, int(row["id"]), _differences(relay, row, manner), joins)
     old = former.get(relay.hostname)
     if old is not None:
         return Choice(relay.hostname, "rekey", relay, int(old["id"]))

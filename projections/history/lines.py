@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Protocol
 
 from engine.domain import events as e
+from engine.domain import providerevents as p
 from engine.domain.state import Tailnet
 from engine.domain.values import AuthKeyId, Millis, NodeId, PeerId, UserId
 
@@ -19,7 +20,7 @@ _SHORT: Final = 8
 """Digits of a key that are shown."""
 _MOST: Final = 200
 """Characters of a value that is told by rule 3."""
-_LEFT_OUT: Final = frozenset({"digest", "text", "derp_map", "result", "parked_key"})
+_LEFT_OUT: Final = frozenset({"digest", "text", "derp_map", "result", "parked_key", "account"})
 _WORDS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
@@ -177,6 +178,29 @@ _LINES: Final[Mapping[type, Callable[[Any, Names], str]]] = {
     e.ConnectionAdded: lambda ev, n: f"connected {_pair(ev, n)}, {_connection(ev)}",
     e.ConnectionUpdated: lambda ev, n: f"changed the connection of {_pair(ev, n)}: {_connection(ev)}",
     e.ConnectionRemoved: lambda ev, n: f"disconnected {n.node(ev.node)} from {n.peer(ev.peer)}",
+    p.ProviderAdded: lambda ev, _: (
+        f"added provider {ev.name}: {ev.kind} at {ev.base_url}, {ev.quota} devices"
+    ),
+    p.ProviderUpdated: lambda ev, _: f"changed provider {ev.name}: {ev.base_url}, {ev.quota} devices",
+    p.ProviderRemoved: lambda ev, _: f"removed provider {ev.provider}",
+    p.PeerProviderSet: lambda ev, n: (
+        f"made {n.peer(ev.peer)} a relay of {'nobody' if ev.provider is None else f'provider {ev.provider}'}"
+    ),
+    p.DeviceWanted: lambda ev, n: f"wanted {n.node(ev.node)} registered at provider {ev.provider}",
+    p.DeviceAdmitted: lambda ev, n: f"gave {n.node(ev.node)} a place, as device {ev.device}",
+    p.DeviceRegistered: lambda ev, n: (
+        f"registered {n.node(ev.node)} as device {ev.device}, {_all(filter(None, (ev.ipv4, ev.ipv6)))}"
+    ),
+    p.DeviceRekeyed: lambda ev, n: f"wanted another key of {n.node(ev.node)} for device {ev.device}",
+    p.DeviceFailed: lambda ev, n: (
+        f"failed at device {ev.device} of {n.node(ev.node)}, {ev.attempts} in a row: {ev.code} {ev.word}".rstrip()
+    ),
+    p.DeviceRetried: lambda ev, n: f"let device {ev.device} of {n.node(ev.node)} be tried again",
+    p.DeviceLeft: lambda ev, n: f"withdrew device {ev.device} of {n.node(ev.node)}",
+    p.DeviceRevoked: lambda ev, n: (
+        f"revoked key {_key(ev.node_key)} of {n.node(ev.node)}, device {ev.device}"
+    ),
+    p.DeviceForgotten: lambda ev, n: f"forgot device {ev.device} of {n.node(ev.node)}",
     e.ConnectionStale: lambda ev, n: (
         f"left the far side of {_pair(ev, n)} with a former key, {_key(ev.former_key)}"
     ),

@@ -201,6 +201,11 @@ def _node_connections(tailnet: Tailnet, node: NodeId) -> Iterator[NodeConnection
         )
 
 
+def _provider_name(tailnet: Tailnet, peer: PeerId) -> str:
+    provider = tailnet.provided.provider_of_peer.get(peer)
+    return "" if provider is None else tailnet.provided.providers[provider].name
+
+
 def _peer_name(tailnet: Tailnet, number: PeerId) -> str:
     peer = tailnet.peers.get(number)
     return "" if peer is None else peer.name
@@ -261,6 +266,7 @@ def _peer_row(tailnet: Tailnet, peer: Peer, presence: PresenceOf) -> PeerRow:
             for number in connected
             if _uses(presence(number), peer)
         ),
+        provider=_provider_name(tailnet, peer.id),
         stale=tuple(
             filter(None, (_stale_row(tailnet, tailnet.connections[number, peer.id]) for number in connected))
         ),

@@ -200,6 +200,8 @@ class PeerRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     masq_pool_v6: str = ""
     selectors: tuple[str, ...] = ()
     """Who is connected to it without being asked for by name."""
+    provider: str = ""
+    """Whose relay it is, if nodes are registered there by us."""
     stale: tuple[StaleRow, ...] = ()
     """The connected nodes of which its own side knows something else than what holds."""
     used_by: tuple[str, ...] = ()

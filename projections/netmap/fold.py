@@ -73,6 +73,7 @@ from engine.domain.events import (
     WireGuardDnsSet,
     WireGuardModeSet,
 )
+from engine.domain.providerevents import DeviceEvent, PeerProviderSet, ProviderEvent
 from engine.domain.values import NodeId, PeerId, UserId
 from engine.ports import Recorded
 from projections.netmap.classes import identity_of, move, restand
@@ -138,7 +139,11 @@ def _touched(state: NetmapState, event: Event) -> list[Change | None]:
         case ApiKeyCreated() | ApiKeyExpired() | ApiKeyDeleted():
             return []
         case _:
-            return _touched_by_peers(state, event)
+            return (
+                []
+                if isinstance(event, ProviderEvent | DeviceEvent | PeerProviderSet)
+                else _touched_by_peers(state, event)
+            )
 
 
 def _touched_by_peers(state: NetmapState, event: PeerEvent | ConnectionEvent) -> list[Change | None]:

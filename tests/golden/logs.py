@@ -87,6 +87,7 @@ def stored_today() -> list[Row]:
     course += [(dice.choice(names), dice.randrange(20), dice.randrange(20)) for _ in range(400)]
     course += [
         ("peer", 0, 0),
+        ("settings", 3, 4),
         *((name, 1, number) for name in ("peer_change", "settings") for number in range(10)),
         *(("settings", number, 6) for number in range(4)),
         *(("node", 0, 0), ("connect", 0, 0), ("connect", 0, 0)),

@@ -1,6 +1,6 @@
 """Adapters for tests that are as good as the real ones, but known beforehand; they pass the same contract tests."""
 
-from engine.adapters.keyring import derive
+from engine.adapters.keyring import NONCE, derive, seal, unseal
 from engine.domain.values import CommandId, Millis
 
 
@@ -52,6 +52,7 @@ class MemoryKeyRing:
 
     def __init__(self, seed: int = 1) -> None:
         self._secret = bytes([seed]) * 32
+        self._sealed = 0
 
     def __repr__(self) -> str:
         return "MemoryKeyRing(…)"
@@ -64,3 +65,10 @@ class MemoryKeyRing:
 
     def derive(self, purpose: str, subject: str) -> str:
         return derive(self._secret, purpose, subject)
+
+    def seal(self, purpose: str, text: str) -> str:
+        self._sealed += 1
+        return seal(self._secret, purpose, text, self._sealed.to_bytes(NONCE))
+
+    def unseal(self, purpose: str, sealed: str) -> str:
+        return unseal(self._secret, purpose, sealed)

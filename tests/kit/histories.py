@@ -69,11 +69,28 @@ from engine.domain.events import (
     WireGuardModeSet,
     stream_of,
 )
+from engine.domain.providerevents import (
+    DeviceAdmitted,
+    DeviceEvent,
+    DeviceFailed,
+    DeviceForgotten,
+    DeviceLeft,
+    DeviceRegistered,
+    DeviceRekeyed,
+    DeviceRetried,
+    DeviceRevoked,
+    DeviceWanted,
+    PeerProviderSet,
+    ProviderAdded,
+    ProviderRemoved,
+    ProviderUpdated,
+)
 from engine.domain.values import (
     FIRST_PEER_ID,
     ApiKeyId,
     AuthKeyId,
     CommandId,
+    DeviceId,
     Epoch,
     MachineKey,
     Millis,
@@ -81,6 +98,7 @@ from engine.domain.values import (
     NodeKey,
     PeerId,
     Position,
+    ProviderId,
     StableId,
     UserId,
 )
@@ -126,6 +144,10 @@ class Teller:
         self.user_count = 0
         self.owners: dict[int, UserId] = {}
         """The user of each node and WireGuard-only peer; their numbers differ."""
+        self.providers: list[ProviderId] = []
+        self.devices: list[tuple[DeviceId, ProviderId, NodeId]] = []
+        self.provider_count = 0
+        self.device_count = 0
         self.node_count = 0
         self.peer_count = 0
         self.step = 0
@@ -427,6 +449,73 @@ class Teller:
             else ConnectionStale(node=node, peer=peer, former_key=keys[0], node_key=keys[1])
         )
 
+    def provider(self, a: int, b: int) -> None:
+        """Add a provider, change it, or end it with all that hangs on it; make a peer its relay."""
+        if not self.providers:
+            self.provider_count += 1
+            number = ProviderId(self.provider_count)
+            self.providers.append(number)
+            self.events.append(
+                ProviderAdded(
+                    provider=number,
+                    name=f"provider{number}",
+                    kind="mullvad",
+                    base_url="https://api.example",
+                    quota=a + 1,
+                    account="sealed:v1:AAAA",
+                )
+            )
+            return
+        number = self.providers[0]
+        if b % 4 == 0:
+            self.events.append(
+                ProviderUpdated(
+                    provider=number,
+                    name=f"provider{number}x{a}",
+                    base_url="https://api.example",
+                    quota=a + 2,
+                    account="sealed:v1:BBBB",
+                )
+            )
+        elif b % 4 == 1 and a % 4 == 0:
+            for device in [device for device in self.devices if device[1] == number]:
+                self.devices.remove(device)
+                self.events.append(DeviceForgotten(device=device[0], node=device[2]))
+            self.providers.remove(number)
+            self.events.append(ProviderRemoved(provider=number))
+        elif self.peers:
+            peer = self.peers[a % len(self.peers)]
+            self.events.append(PeerProviderSet(peer=peer, provider=number if b % 2 else None))
+
+    def device(self, a: int, b: int) -> None:
+        """Want a device for a node, or let something happen to one."""
+        free = [node for node in self.nodes if all(device[2] != node for device in self.devices)]
+        if self.providers and free and b % 3 == 0:
+            self.device_count += 1
+            number, node = DeviceId(self.device_count), free[a % len(free)]
+            self.devices.append((number, self.providers[0], node))
+            key_ = NodeKey(key("nodekey", node, 0))
+            self.events += [
+                DeviceWanted(device=number, provider=self.providers[0], node=node, node_key=key_),
+                DeviceAdmitted(device=number, node=node),
+            ]
+            return
+        if not self.devices:
+            return
+        number, _, node = self.devices[a % len(self.devices)]
+        masq, fresh = f"10.80.{a}.{b}", NodeKey(key("nodekey", node, self.step))
+        happenings: tuple[DeviceEvent, ...] = (
+            DeviceRegistered(
+                device=number, node=node, node_key=NodeKey(key("nodekey", node, 0)), reference="r", ipv4=masq
+            ),
+            DeviceRekeyed(device=number, node=node, node_key=fresh),
+            DeviceFailed(device=number, node=node, code="provider.timeout", next_try=Millis(START + b)),
+            DeviceRetried(device=number, node=node),
+            DeviceRevoked(device=number, node=node, node_key=NodeKey(key("nodekey", node, b))),
+            DeviceLeft(device=number, node=node),
+        )
+        self.events.append(happenings[b % len(happenings)])
+
     def settings(self, a: int, b: int) -> None:
         if b % 5 == 3:
             self.events.append(DomainsSet(domains=(f"net{a % 3}.example",)))
@@ -490,6 +579,8 @@ TELLERS: Final[dict[str, Callable[[Teller, int, int], None]]] = {
     "connect": Teller.connect,
     "disconnect": Teller.disconnect,
     "export": Teller.export,
+    "provider": Teller.provider,
+    "device": Teller.device,
     "settings": Teller.settings,
     "receipt": Teller.receipt,
     "restore": Teller.restore,

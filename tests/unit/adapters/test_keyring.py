@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.adapters.keyring import CHECKPOINT, NOISE, PEPPER, FileKeyRing
-from engine.ports import Fault, KeyRing
+from engine.ports import Fault, KeyRing, Unsealable
 from tests.kit.fakes import MemoryKeyRing
 
 
@@ -23,6 +23,32 @@ class KeyRingContract:
         assert all(re.fullmatch(r"[0-9a-f]{32}", text) for text in made)
         assert len(set(made)) == 5
         assert ring.derive("a", "b") == made[0]
+
+    def test_what_is_sealed_is_opened_by_the_same_ring_and_looks_another_each_time(
+        self, ring: KeyRing
+    ) -> None:
+        first, second = ring.seal("a", "1234567890123456"), ring.seal("a", "1234567890123456")
+        assert first != second
+        assert first.startswith("sealed:")
+        assert "1234567890123456" not in first
+        assert ring.unseal("a", first) == ring.unseal("a", second) == "1234567890123456"
+
+    def test_what_was_changed_or_sealed_for_something_else_is_not_opened(self, ring: KeyRing) -> None:
+        sealed = ring.seal("a", "1234567890123456")
+        middle = len(sealed) // 2
+        changed = sealed[:middle] + ("A" if sealed[middle] != "A" else "B") + sealed[middle + 1 :]
+        for purpose, text in (
+            ("b", sealed),
+            ("a", changed),
+            ("a", ""),
+            ("a", "sealed:v1:é"),
+            ("a", sealed[:-8]),
+        ):
+            with pytest.raises(Unsealable) as caught:
+                ring.unseal(purpose, text)
+            assert "1234" not in str(caught.value)
+        with pytest.raises(Unsealable):
+            MemoryKeyRing(seed=9).unseal("a", sealed)
 
     def test_no_secret_is_shown(self, ring: KeyRing) -> None:
         shown = f"{ring!r} {ring}"

@@ -92,6 +92,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
             "allowedIps": None,
             "endpoints": ["1.2.3.4:1", "1.2.3.5:1"],
             "extraConfig": None,
+            "provider": None,
         },
     ),
     (
@@ -103,6 +104,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
             "allowedIps": ["::/0"],
             "endpoints": None,
             "extraConfig": {"tags": None},
+            "provider": None,
         },
     ),
     ("wg rename exit sto-1", "peer.rename", {"peer": "exit", "name": "sto-1"}),

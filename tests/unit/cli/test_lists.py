@@ -138,6 +138,7 @@ def test_an_empty_list_says_so_beside_the_data() -> None:
             },
         ),
         ("settings get", "settings.get", {}),
+        ("provider list", "provider.list", {}),
     ],
 )
 def test_a_line_becomes_a_question(line: str, name: str, body: dict[str, Any]) -> None:

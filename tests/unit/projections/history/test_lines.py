@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from engine.domain import events as e
+from engine.domain.providerevents import ProviderAdded, ProviderUpdated
 from engine.domain.state import Tailnet
-from engine.domain.values import Millis, NodeId, PeerId, UserId
+from engine.domain.values import Millis, NodeId, PeerId, ProviderId, UserId
 from projections.history.lines import NamesNow, line
 from tests.kit.logs import Written
 
@@ -101,6 +102,14 @@ def _sample(name: str, field: dict[str, Any]) -> object:
     kinds = [field, *field.get("anyOf", ())]
     kind = next((part["type"] for part in kinds if part.get("type", "null") != "null"), "object")
     return {"integer": 7, "string": "x", "array": [], "boolean": True}.get(kind, {})
+
+
+def test_an_account_number_is_not_told_not_even_sealed(names: NamesNow) -> None:
+    fields = {"provider": ProviderId(1), "name": "vpn", "base_url": "https://a.example", "quota": 5}
+    added = ProviderAdded(**fields, kind="http", account="sealed:v1:AAAA")  # type: ignore[arg-type]
+    updated = ProviderUpdated(**fields, account="sealed:v1:AAAA")  # type: ignore[arg-type]
+    assert line(added, names) == "added provider vpn: http at https://a.example, 5 devices"
+    assert "sealed" not in line(updated, names)
 
 
 async def test_the_events_of_a_written_log_are_told() -> None:
