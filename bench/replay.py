@@ -72,7 +72,7 @@ async def run(report: Report, profiles: Profiles | None = None) -> None:
         wrote = f"log of {size:,.0f} MB, written in {time.perf_counter() - began:.0f} s"
         for role in ("ledger", "projection"):
             async with report.watched() as rows:
-                floor = await asyncio.to_thread(_bare, path)
+                floor = await asyncio.to_thread(bare, path)
                 argv = [sys.executable, "-m", "bench.replay", role, str(path)]
                 if profiles is not None:
                     argv += [str(profiles.folder / f"0-replay-{role}.prof")]
@@ -96,7 +96,7 @@ def _row(role: str, seconds: float, floor: float, note: str) -> Row:
     )
 
 
-def _bare(path: Path) -> float:
+def bare(path: Path) -> float:
     """Return the seconds that it takes to read and hash all rows without any of our code."""
     began = time.perf_counter()
     with contextlib.closing(sqlite3.connect(path)) as connection:

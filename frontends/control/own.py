@@ -2,7 +2,8 @@
 
 Rule 1: it is made once for each kind of client (`_GATES`) and kept until something that it depends on is otherwise: `forget` is for
         what concerns this node, the stamp for what concerns many.
-Rule 2: what did not change stays the same object: sessions compare by identity first.
+Rule 2: what did not change stays the same object: sessions compare by identity first. Of a node's WireGuard-only peers only
+        those are rendered that changed.
 """
 
 from bisect import bisect_right
@@ -12,12 +13,13 @@ from typing import Final, NamedTuple
 from engine.contracts.netmap import (
     PROGRAM_KEY,
     ClassObject,
+    ConnectionExtra,
     ExtrasObject,
     NodeObject,
     TailnetObject,
     WireGuardPeerObject,
 )
-from engine.domain.values import NodeId
+from engine.domain.values import NodeId, PeerId
 from frontends.control.confine import Owned
 from frontends.control.fragment import Fragment
 from frontends.control.render import self_node, wireguard_node
@@ -44,6 +46,14 @@ class Own(NamedTuple):
     extras: tuple[Fragment, ...]
 
 
+class _Worn(NamedTuple):
+    """A WireGuard-only peer as it was rendered for one node, and what it was made of."""
+
+    peer: WireGuardPeerObject
+    connection: ConnectionExtra
+    fragment: Fragment | None
+
+
 class Owns:
     """What is each node's own; `begin` says what holds for all of them."""
 
@@ -55,6 +65,8 @@ class Owns:
         self._sources: Final = sources
         self._rules: Final = Rules(replica, sources, steering)
         self._known: Final[dict[NodeId, dict[int, Own]]] = {}
+        self._worn: Final[dict[NodeId, dict[int, dict[PeerId, _Worn]]]] = {}
+        """For each node and kind of client what was rendered last: a node with hundreds of peers has one changed."""
         self._wearers: Final[dict[str, set[NodeId]]] = {}
         """For each WireGuard-only peer's key, the nodes that were rendered with it."""
 
@@ -63,11 +75,14 @@ class Owns:
         self.base = "" if tailnet is None else tailnet.base_domain
         self.auto_updates = tailnet is not None and tailnet.auto_updates
         self._known.clear()
+        self._worn.clear()
 
     def forget(self, numbers: Iterable[NodeId]) -> None:
         """Take it that something of these nodes is otherwise."""
         for number in numbers:
             self._known.pop(number, None)
+            if self._replica.get(f"extras/{number}") is None:
+                self._worn.pop(number, None)
 
     def wearers(self, key: str) -> set[NodeId]:
         """Return the nodes that were rendered with a WireGuard-only peer, and forget that."""
@@ -84,7 +99,7 @@ class Owns:
         stamp = self._stamp(node, own, version, scope)
         if before is not None and before.stamp == stamp:
             return before
-        extras = () if own is None else tuple(self._extras(node, version))
+        extras = () if own is None else tuple(self._extras(node, version, gates))
         seen = {number: f for number, f in peers().items() if number != node.id} if extras else {}
         owned = self._owned(scope, seen, extras) if extras else None
         filters = self._filters(node, own or _ALONE, version, owned)
@@ -121,19 +136,26 @@ class Owns:
         callers = (prefix for f in extras if not f.node.is_jailed for prefix in f.node.allowed_ips)
         return Owned(addresses, routes, callers)
 
-    def _extras(self, node: NodeObject, version: int) -> Iterator[Fragment]:
+    def _extras(self, node: NodeObject, version: int, gates: int) -> Iterator[Fragment]:
         extras = self._replica.get(f"extras/{node.id}")
         if not isinstance(extras, ExtrasObject):
             return
+        kinds = self._worn.setdefault(node.id, {})
+        before, now = kinds.get(gates, {}), dict[PeerId, _Worn]()
+        kinds[gates] = now
         for connection in sorted(extras.connections, key=lambda connection: connection.peer):
             key = f"peer/{connection.peer}"
             self._wearers.setdefault(key, set()).add(node.id)
             peer = self._replica.get(key)
             if not isinstance(peer, WireGuardPeerObject):
                 continue
-            rendered = wireguard_node(peer, connection, self.base, version)
-            if rendered is not None:
-                yield Fragment(rendered)
+            worn = before.get(connection.peer)
+            if worn is None or worn.peer is not peer or worn.connection != connection:
+                rendered = wireguard_node(peer, connection, self.base, version)
+                worn = _Worn(peer, connection, None if rendered is None else Fragment(rendered))
+            now[connection.peer] = worn
+            if worn.fragment is not None:
+                yield worn.fragment
 
 
 def _kept(before: Own, now: Own) -> Own:

@@ -77,7 +77,7 @@ from engine.domain.providerevents import DeviceEvent, PeerProviderSet, ProviderE
 from engine.domain.values import NodeId, PeerId, UserId
 from engine.ports import Recorded
 from projections.netmap.classes import identity_of, move, restand
-from projections.netmap.extras import put_all_extras, put_extras
+from projections.netmap.extras import put_all_extras, put_connection, put_extras
 from projections.netmap.objects import node_object, peer_object
 from projections.netmap.policy import take_effect
 from projections.netmap.routes import reroute
@@ -167,8 +167,12 @@ def _touched_by_peers(state: NetmapState, event: PeerEvent | ConnectionEvent) ->
             return [_put_peer(state, peer), *more]
         case PeerMoved() | PeerPoolSet() | SelectorAdded() | SelectorRemoved():
             return []
-        case ConnectionAdded(node=number) | ConnectionUpdated(node=number) | ConnectionRemoved(node=number):
-            return [put_extras(state, number)]
+        case (
+            ConnectionAdded(node=number, peer=peer)
+            | ConnectionUpdated(node=number, peer=peer)
+            | ConnectionRemoved(node=number, peer=peer)
+        ):
+            return [put_connection(state, number, peer)]
         case ConnectionExported() | ConnectionStale():
             return []  # of the far side; nobody's netmap
         case _:
@@ -176,7 +180,9 @@ def _touched_by_peers(state: NetmapState, event: PeerEvent | ConnectionEvent) ->
 
 
 def _put_extras_at(state: NetmapState, peer: PeerId) -> list[Change | None]:
-    return [put_extras(state, number) for number in sorted(state.tailnet.nodes_of_peer.get(peer, ()))]
+    return [
+        put_connection(state, number, peer) for number in sorted(state.tailnet.nodes_of_peer.get(peer, ()))
+    ]
 
 
 def _put_tailnet(state: NetmapState) -> Change | None:

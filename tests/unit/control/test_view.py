@@ -282,3 +282,26 @@ def test_without_resolvers_nothing_is_demoted() -> None:
     assert before is not None
     assert now is not None
     assert now.common is before.common
+
+
+def test_of_many_relays_the_one_that_changes_is_rendered_anew() -> None:
+    tailnet = Tailnet()
+    numbers = [PeerId(100_000_001 + number) for number in range(5)]
+    relays = [external(number) for number in numbers]
+    held = [ConnectionExtra(peer=number, ipv4_masq="10.64.0.2") for number in numbers]
+    tailnet.put(*relays, ExtrasObject(node=ONE, connections=tuple(held)))
+
+    def extras() -> dict[int, Any]:
+        standing = tailnet.view.standing(ONE, NEW)
+        assert standing is not None
+        return {int(extra.node.id): extra for extra in standing.extras}
+
+    before = extras()
+    held[2] = ConnectionExtra(peer=numbers[2], ipv4_masq="10.64.0.9")
+    tailnet.put(ExtrasObject(node=ONE, connections=tuple(held)))
+    after_connection = extras()
+    assert {n for n in numbers if after_connection[n] is not before[n]} == {numbers[2]}
+    tailnet.put(external(int(numbers[4]), endpoints=("192.0.2.77:1",)))
+    after_relay = extras()
+    assert {n for n in numbers if after_relay[n] is not after_connection[n]} == {numbers[4]}
+    assert after_relay[numbers[4]].node.endpoints == ("192.0.2.77:1",)

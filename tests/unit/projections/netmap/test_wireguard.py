@@ -2,6 +2,8 @@
 
 import json
 
+import msgspec
+
 from engine.contracts.netmap import Change, ConnectionExtra, ExtrasObject, WireGuardPeerObject
 from engine.domain.commands import (
     AddConnection,
@@ -19,7 +21,7 @@ from engine.domain.commands import (
     UpdatePeer,
 )
 from engine.domain.events import LogStarted
-from engine.domain.values import Epoch, PeerId
+from engine.domain.values import Epoch, NodeId, PeerId, Position
 from projections.netmap.fold import fold
 from projections.netmap.state import NetmapState
 from tests.kit.histories import records
@@ -138,3 +140,19 @@ def test_where_the_policy_rules_an_update_and_tags_reach_the_connected_nodes() -
     assert set(changes) == {SITE, "extras/1"}
     assert extra_of(state).allowed_ips == ("10.8.0.0/16",)
     assert extra_of(state).peer == PeerId(100_000_001)
+
+
+def test_of_many_connections_the_one_that_changes_is_made_anew() -> None:
+    at = scene()
+    for number in range(6):
+        at.peer(f"site{number}", allowed_ips=(f"10.{20 + number}.0.0/16",))
+        at.connect(1, f"site{number}", "10.64.0.2")
+    state, _ = after(at)
+    before = state.extras(NodeId(1)).connections
+    events = at.when(UpdateConnection(node=1, peer="site3", ipv4_masq_addr="10.64.0.9")).events
+    record = records([LogStarted(epoch=Epoch("e")), *events])[1]
+    [change] = fold(state, msgspec.structs.replace(record, position=Position(state.position + 1)))
+    now = state.extras(NodeId(1)).connections
+    assert change.key == "extras/1"
+    assert [extra is old for extra, old in zip(now, before, strict=True)] == [n != 4 for n in range(7)]
+    assert now[4].ipv4_masq == "10.64.0.9"
