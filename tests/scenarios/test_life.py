@@ -236,3 +236,20 @@ def heartbeat() -> Message:
     fact = SoftFact(node=NodeId(99), origin="f1", generation=1, sequence=1)
     state = SoftState(origin="f1", at=Millis(0), facts=(fact,))
     return Message(subjects.soft(DEFAULT_TAILNET, "f1", "state"), msgspec.json.encode(state))
+
+
+async def test_n11_a_user_with_peers_is_deleted_only_with_all_that_belongs_to_it() -> None:
+    async with running("ann", "bob") as site:
+        node, relay = await site.node("one"), await site.relay("exit", user="bob")
+        await site.connect(node, relay, "10.64.0.2")
+        client = site.client(node)
+        problem = await site.refused("user.delete", user="bob")
+        assert (problem.code, problem.status) == ("user.in_use", 409)
+        assert set(client.relays) == {relay}
+        await site.command("user.delete", user="bob", cascade=True)
+        assert client.relays == {}
+        await site.restart()
+        assert [held.relays for held in site.clients] == [{}]
+        assert (await site.ask("peer.list"))["peers"] == []
+        assert (await site.ask("connection.list"))["connections"] == []
+        assert [user["name"] for user in (await site.ask("user.list"))["users"]] == ["ann"]
