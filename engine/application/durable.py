@@ -74,6 +74,7 @@ ALIASES: Final[Mapping[str, str]] = {
     "PeerSwitched": "peer.switch",
     "PeerPoolSet": "peer.set-masq-pool",
     "ConnectionAdded": "connection.add",
+    "ConnectionsAdded": "connection.add-many",
     "ConnectionUpdated": "connection.update",
     "ConnectionRemoved": "connection.remove",
     "SelectorAdded": "connection.add-selector",

@@ -177,6 +177,8 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
     """From where connections get their masquerade addresses: prefixes, or nothing."""
     selectors: tuple[Selector, ...] = ()
     """Who is connected to it without being asked for by name, in the order in which they were added."""
+    managed_by: str = ""
+    """Which declarative file keeps it; empty: none."""
     resolved: tuple[HostAnswer, ...] = ()
     """What is known of the host names of its endpoints, and of its backends'."""
     resolved_at: Millis = NEVER

@@ -19,6 +19,7 @@ def updated(peer: Peer, event: PeerUpdated) -> Peer:
         allowed_ips=event.allowed_ips,
         endpoints=event.endpoints,
         extra=event.extra,
+        managed_by=event.managed_by,
     )
     if peer.backend:
         held = Backend(

@@ -23,6 +23,7 @@ from engine.domain.providercommands import (
 from engine.domain.values import LoginId, MachineKey, Millis, NodeKey
 from engine.domain.wgcommands import (
     AddConnection,
+    AddConnections,
     AddSelector,
     DisablePeer,
     DrainPeer,
@@ -52,6 +53,7 @@ __all__ = (
     "DEFAULT_AUTH_KEY_SECONDS",
     "REGISTRATION",
     "AddConnection",
+    "AddConnections",
     "AddSelector",
     "AdvertiseNode",
     "ApproveLogin",
@@ -356,6 +358,7 @@ COMMANDS: Final[Mapping[tuple[str, str], type[Command]]] = {
     ("peer", "backend-remove"): RemoveBackend,
     ("peer", "switch"): SwitchPeer,
     ("connection", "add"): AddConnection,
+    ("connection", "add-many"): AddConnections,
     ("connection", "update"): UpdateConnection,
     ("connection", "remove"): RemoveConnection,
     ("connection", "add-selector"): AddSelector,

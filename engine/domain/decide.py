@@ -9,8 +9,10 @@ Rule 4: pending logins are not of the log: approving and rejecting one is the ap
 from engine.domain.apikeys import create_api_key, delete_api_key, expire_api_key
 from engine.domain.authkeys import create_auth_key, expire_auth_key
 from engine.domain.backends import remove_backend, set_backend, switch_peer
+from engine.domain.bulk import add_connections
 from engine.domain.commands import (
     AddConnection,
+    AddConnections,
     AddSelector,
     AdvertiseNode,
     ApproveRoutes,
@@ -143,6 +145,8 @@ def _decide(tailnet: Tailnet, command: Command, given: Given) -> Decision:  # no
             return advertise_node(tailnet, command, given)
         case AddConnection():
             return add_connection(tailnet, command, given)
+        case AddConnections():
+            return add_connections(tailnet, command, given)
         case UpdateConnection():
             return update_connection(tailnet, command)
         case RemoveConnection():

@@ -259,6 +259,7 @@ def evolve_peer(  # noqa: C901 (an arm for each event)
                 ipv6=event.ipv6,
                 extra=event.extra,
                 created=at,
+                managed_by=event.managed_by,
             )
         case PeerRemoved():
             return None

@@ -76,6 +76,14 @@ def parse_wireguard_key(text: str, *, field: str = "publicKey") -> NodeKey:
     return NodeKey(NODE_PREFIX + _checked(digits, field))
 
 
+def node_key_of(text: str) -> NodeKey | None:
+    """Return the key that a text is in one of the three forms, or None if it is none; whether it is good is not asked."""
+    digits = text.removeprefix(NODE_PREFIX)
+    if _HEX.fullmatch(digits):
+        return NodeKey(NODE_PREFIX + digits.lower())
+    return NodeKey(NODE_PREFIX + base64.b64decode(text).hex()) if _BASE64.fullmatch(text) else None
+
+
 def wireguard_base64(key: NodeKey) -> str:
     """Return the key as `wg` prints it."""
     return base64.b64encode(bytes.fromhex(key.removeprefix(NODE_PREFIX))).decode()

@@ -16,6 +16,7 @@ from engine.domain.state import Tailnet
 MAX_LABEL: Final = 63
 _LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _OTHER: Final = re.compile(r"[^a-z0-9]+")
+_MARK: Final = re.compile(r"([a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?)?")
 RESERVED: Final = frozenset({"localhost"})
 """Resolvers answer this one themselves (RFC 6761 §6.3)."""
 FALLBACK: Final = "node"
@@ -61,6 +62,22 @@ def checked_name(tailnet: Tailnet, name: str, *, field: str = "name") -> str:
             hint=f"{free_name(tailnet, name)!r} is free",
         )
     return name
+
+
+def checked_mark(text: str, *, field: str = "managedBy") -> str:
+    """Return the mark of a declarative file, or nothing.
+
+    Raises:
+        Invalid: `managed.syntax`.
+    """
+    if not _MARK.fullmatch(text):
+        raise Invalid(
+            "managed.syntax",
+            f"{text[:80]!r} cannot be the mark of a file: it is 1 to 63 of a-z, 0-9, ., _ and -",
+            field=field,
+            hint=f"{label_of(text)!r} would do",
+        )
+    return text
 
 
 def _owner(tailnet: Tailnet, name: str) -> str:

@@ -30,7 +30,7 @@ from engine.domain.events import (
 from engine.domain.extra import given_fields, parse_extra
 from engine.domain.keys import parse_wireguard_key
 from engine.domain.masquerade import is_the_peers_own
-from engine.domain.names import checked_name
+from engine.domain.names import checked_mark, checked_name
 from engine.domain.pairs import connected_part, named, refuse_free, refuse_overlap
 from engine.domain.peerdoubts import peer_doubts
 from engine.domain.peers import (
@@ -59,7 +59,8 @@ def update_peer(tailnet: Tailnet, command: UpdatePeer) -> Decision:
 
     Raises:
         NotFound: `peer.not_found`, `provider.not_found`.
-        Invalid: `key.*`, `allowedips.*`, `endpoint.*`, `extra.*`, `location.*`, `tag.*`, `connection.unjail`.
+        Invalid: `key.*`, `allowedips.*`, `endpoint.*`, `extra.*`, `location.*`, `tag.*`, `managed.syntax`,
+            `connection.unjail`.
         Conflict: `peer.key_taken`, `peer.part`, `peer.masq`, `connection.overlap`, `connection.endpoint`,
             `provider.connected`.
     """
@@ -69,6 +70,7 @@ def update_peer(tailnet: Tailnet, command: UpdatePeer) -> Decision:
         peer,
         public_key=_key(tailnet, peer, command.public_key, warnings),
         extra=_extra(tailnet, peer, command.extra_config, warnings),
+        managed_by=peer.managed_by if command.managed_by is None else checked_mark(command.managed_by),
     )
     if command.allowed_ips is not None:
         allowed_ips, doubts = parse_allowed_ips(tailnet, command.allowed_ips, besides=peer.id)
@@ -95,6 +97,7 @@ def update_peer(tailnet: Tailnet, command: UpdatePeer) -> Decision:
         allowed_ips=after.allowed_ips,
         endpoints=after.endpoints,
         extra=after.extra,
+        managed_by=after.managed_by,
     )
     updates = () if after == peer else (event,)
     return Decision(events=(*updates, *changes), result=described(peer.id, after), warnings=tuple(warnings))

@@ -33,7 +33,7 @@ from engine.domain.keys import (
     parse_wireguard_key,
     wireguard_base64,
 )
-from engine.domain.names import checked_name
+from engine.domain.names import checked_mark, checked_name
 from engine.domain.pairs import named
 from engine.domain.peerdoubts import peer_doubts
 from engine.domain.places import unresolved
@@ -54,7 +54,7 @@ def register_peer(tailnet: Tailnet, command: RegisterPeer) -> Decision:
 
     Raises:
         NotFound: `user.not_found`, `provider.not_found`.
-        Invalid: `name.*`, `key.*`, `allowedips.*`, `endpoint.*`, `extra.*`, `location.*`, `tag.*`.
+        Invalid: `name.*`, `key.*`, `allowedips.*`, `endpoint.*`, `extra.*`, `location.*`, `tag.*`, `managed.syntax`.
         Conflict: `name.taken`, `peer.key_taken`.
         Refusal: `address.pool_exhausted`.
     """
@@ -79,6 +79,7 @@ def register_peer(tailnet: Tailnet, command: RegisterPeer) -> Decision:
         ipv4=ipv4,
         ipv6=ipv6,
         extra=extra,
+        managed_by=checked_mark(command.managed_by),
     )
     warnings += [*doubts, *unresolved(endpoints), *shared_endpoints(tailnet, endpoints), *more_doubts]
     if extra.location is not None:

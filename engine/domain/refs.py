@@ -1,7 +1,8 @@
 """From an id or a name to the thing.
 
 Rule 1: a number, or a text of digits, is an id; anything else is a name.
-Rule 2: a node or WireGuard-only peer is also found by its tailnet address, and by its `nodekey:…`.
+Rule 2: a node or WireGuard-only peer is also found by its tailnet address, and by its key: `nodekey:…`, 64 hex digits, or
+        base64 as `wg` prints it.
 Rule 3: a pre-auth key that is named by itself is not repeated.
 """
 
@@ -12,9 +13,9 @@ from typing import Final
 from engine.domain.aggregates import AuthKey, Node, Peer, User
 from engine.domain.commands import Ref
 from engine.domain.errors import NotFound
-from engine.domain.keys import NODE_PREFIX
+from engine.domain.keys import node_key_of
 from engine.domain.state import Tailnet
-from engine.domain.values import FIRST_PEER_ID, AuthKeyId, NodeId, NodeKey, PeerId, UserId
+from engine.domain.values import FIRST_PEER_ID, AuthKeyId, NodeId, PeerId, UserId
 
 MAX_DIGITS: Final = 18
 """Digits of an id in text: below 2^63, and no number that is slow to read."""
@@ -55,7 +56,8 @@ def node_of(tailnet: Tailnet, ref: Ref, *, field: str = "node") -> Node:
     number = number_of(ref)
     if number is None:
         text = str(ref).lower()
-        by_key = tailnet.node_by_key.get(NodeKey(text)) if text.startswith(NODE_PREFIX) else None
+        key = node_key_of(str(ref))
+        by_key = None if key is None else tailnet.node_by_key.get(key)
         number = by_key or tailnet.node_by_name.get(text) or _holder(tailnet, text)
     node = None if number is None else tailnet.nodes.get(NodeId(number))
     if node is None:
@@ -74,7 +76,8 @@ def peer_of(tailnet: Tailnet, ref: Ref, *, field: str = "peer") -> Peer:
     number = number_of(ref)
     if number is None:
         text = str(ref).lower()
-        by_key = tailnet.peer_by_key.get(NodeKey(text)) if text.startswith(NODE_PREFIX) else None
+        key = node_key_of(str(ref))
+        by_key = None if key is None else tailnet.peer_by_key.get(key)
         number = by_key or tailnet.peer_by_name.get(text) or _holder(tailnet, text)
     peer = None if number is None else tailnet.peers.get(PeerId(number))
     if peer is None:

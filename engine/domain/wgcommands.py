@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from engine.domain.command import Command, Name, Ref, Text, Texts
+from engine.domain.command import Command, Name, Ref, Refs, Text, Texts
 
 
 class RegisterPeer(Command, frozen=True, kw_only=True):
@@ -18,6 +18,8 @@ class RegisterPeer(Command, frozen=True, kw_only=True):
     extra_config: dict[str, object] = msgspec.field(default_factory=dict)
     provider: Ref | None = None
     """The provider whose relay it is, at which nodes are registered by us."""
+    managed_by: Text = ""
+    """Which declarative file keeps it; empty: none."""
 
     def __repr__(self) -> str:
         """Return which peer it is about: what was given as a public key may be a private one."""
@@ -62,6 +64,8 @@ class UpdatePeer(Command, frozen=True, kw_only=True):
     extra_config: dict[str, object] | None = None
     provider: Ref | Literal[""] | None = None
     """The provider whose relay it is; empty: of no one that we know."""
+    managed_by: Text | None = None
+    """Which declarative file keeps it from now on; an empty text: none."""
 
     def __repr__(self) -> str:
         """Return which peer it is about: what was given as a public key may be a private one."""
@@ -174,6 +178,20 @@ class AddConnection(Command, frozen=True, kw_only=True):
 
     node: Ref
     peer: Ref
+    ipv4_masq_addr: Text = ""
+    ipv6_masq_addr: Text = ""
+    allowed_ips: Texts | None = None
+    jailed: bool = True
+
+
+class AddConnections(Command, frozen=True, kw_only=True):
+    """Connect each of the nodes to each of the WireGuard-only peers, all of them or none.
+
+    The peers' pools give the masquerade addresses; one node alone may be given the same ones at every peer.
+    """
+
+    nodes: Refs
+    peers: Refs
     ipv4_masq_addr: Text = ""
     ipv6_masq_addr: Text = ""
     allowed_ips: Texts | None = None

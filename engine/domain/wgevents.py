@@ -39,6 +39,8 @@ class PeerRegistered(msgspec.Struct, frozen=True, kw_only=True, tag="PeerRegiste
     ipv4: str
     ipv6: str
     extra: ExtraConfig = ExtraConfig()
+    managed_by: str = ""
+    """Which declarative file keeps it; empty: none."""
 
 
 class PeerRemoved(msgspec.Struct, frozen=True, kw_only=True, tag="PeerRemoved.v1"):
@@ -78,6 +80,8 @@ class PeerUpdated(msgspec.Struct, frozen=True, kw_only=True, tag="PeerUpdated.v1
     allowed_ips: tuple[str, ...]
     endpoints: tuple[str, ...]
     extra: ExtraConfig = ExtraConfig()
+    managed_by: str = ""
+    """Which declarative file keeps it; empty: none."""
 
 
 class PeerRenamed(msgspec.Struct, frozen=True, kw_only=True, tag="PeerRenamed.v1"):

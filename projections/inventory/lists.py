@@ -25,6 +25,7 @@ from projections.inventory.rows import (
     NodeRow,
     PeerRow,
     Presence,
+    SelectorTerms,
     SettingsRow,
     StaleRow,
     UserRow,
@@ -274,6 +275,11 @@ def _peer_row(tailnet: Tailnet, peer: Peer, presence: PresenceOf) -> PeerRow:
         hosts=tuple(_host_row(peer, host) for host in hosts_of(peer)),
         backend=peer.backend,
         backends=tuple(_backend_row(peer, held) for held in peer.backends),
+        selector_terms=tuple(
+            SelectorTerms(selector=held.selector, allowed_ips=held.allowed_ips, jailed=held.jailed)
+            for held in peer.selectors
+        ),
+        managed_by=peer.managed_by,
     )
 
 
@@ -316,6 +322,7 @@ def _connection_row(tailnet: Tailnet, connection: Connection) -> ConnectionRow:
         stale=_stale_row(tailnet, connection),
         node_key="" if node is None else node.node_key,
         node_expired=node is not None and node.expired,
+        is_part=connection.allowed_ips is not None,
     )
 
 

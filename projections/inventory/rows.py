@@ -175,6 +175,14 @@ class BackendRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     resolvers: tuple[str, ...]
 
 
+class SelectorTerms(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A selector of a WireGuard-only peer, and on which terms it connects; no `allowedIps`: all of the peer's."""
+
+    selector: str
+    allowed_ips: tuple[str, ...] | None
+    jailed: bool
+
+
 class PeerRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A WireGuard-only peer; `connectedNodes` are `id(name)`, as the user's document shows them."""
 
@@ -211,6 +219,10 @@ class PeerRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     hosts: tuple[HostRow, ...] = ()
     backend: str = ""
     backends: tuple[BackendRow, ...] = ()
+    selector_terms: tuple[SelectorTerms, ...] = ()
+    """The same, with their terms."""
+    managed_by: str = ""
+    """Which declarative file keeps it; empty: none."""
 
 
 class ConnectionRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -234,6 +246,8 @@ class ConnectionRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     stale: StaleRow | None = None
     node_key: str = ""
     node_expired: bool = False
+    is_part: bool = False
+    """Whether `allowedIps` were chosen for it; if not, they are whatever the peer's are."""
 
 
 class SettingsRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

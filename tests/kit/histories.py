@@ -358,6 +358,7 @@ class Teller:
                     ],
                     endpoints=(f"192.0.2.{a % 200 + 1}:51820",),
                     extra=ExtraConfig(suggest_exit_node=a % 2 == 0, tags=TAGS[b % len(TAGS)]),
+                    managed_by=("", "site")[a % 2],
                 ),
                 PeerRenamed(peer=number, name=f"relay{number}x{b % 3}"),
                 PeerTagged(peer=number, tags=TAGS[a % len(TAGS)]),

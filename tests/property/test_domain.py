@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from engine.domain.commands import (
     AddConnection,
+    AddConnections,
     AddSelector,
     AdvertiseNode,
     ApproveRoutes,
@@ -163,6 +164,14 @@ commands: st.SearchStrategy[Command] = st.one_of(
     peer_registrations,
     st.builds(AddConnection, **connection, **masqs),
     st.builds(AddConnection, **connection, **masqs, jailed=st.booleans()),
+    st.builds(
+        AddConnections,
+        nodes=st.lists(nodes, min_size=1, max_size=3).map(tuple),
+        peers=st.lists(peers, min_size=1, max_size=2).map(tuple),
+        ipv4_masq_addr=st.just("") | masq4,
+        allowed_ips=parts,
+        jailed=st.booleans(),
+    ),
     st.builds(UpdateConnection, **connection, **masqs, jailed=st.none() | st.booleans()),
     st.builds(RemoveConnection, **connection),
     st.builds(RemovePeer, peer=peers, cascade=st.booleans()),
@@ -175,6 +184,7 @@ commands: st.SearchStrategy[Command] = st.one_of(
         ),
         endpoints=st.sampled_from([None, ("1.2.3.4:1",), ("1.2.3.6:1",), HOSTED]),
         extra_config=st.sampled_from([None, {"tags": ["tag:a"]}, {"suggestExitNode": True}]),
+        managed_by=st.sampled_from([None, "", "site", "Site"]),
     ),
     st.builds(RenamePeer, peer=peers, name=names),
     st.builds(TagPeer, peer=peers, tags=tags),

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from engine.domain.errors import Invalid
+from engine.domain.errors import Invalid, NotFound
 from engine.domain.keys import (
     looks_clamped,
     parse_machine_key,
@@ -12,8 +12,9 @@ from engine.domain.keys import (
     parse_wireguard_key,
     wireguard_base64,
 )
+from engine.domain.refs import node_of, peer_of
 from engine.domain.values import NodeKey
-from tests.kit.scenario import DOCUMENT_KEY, octets
+from tests.kit.scenario import DOCUMENT_KEY, Scene, node_key, octets
 
 HEX = base64.b64decode(DOCUMENT_KEY).hex()
 P = 2**255 - 19
@@ -104,3 +105,23 @@ def test_a_clamped_key_looks_like_a_private_one() -> None:
     assert not looks_clamped(NodeKey("nodekey:f9" + "11" * 30 + "40"))
     assert not looks_clamped(NodeKey("nodekey:f8" + "11" * 30 + "c0"))
     assert not looks_clamped(NodeKey(f"nodekey:{octets('any')}"))
+
+
+def test_a_node_or_a_peer_is_found_by_its_key_in_every_form() -> None:
+    scene = Scene()
+    scene.user()
+    number = scene.node("laptop")
+    scene.peer("oslo")
+    peer = next(iter(scene.tailnet.peers.values()))
+    for key, find, found in ((node_key("laptop"), node_of, number), (peer.public_key, peer_of, peer.id)):
+        digits = key.removeprefix("nodekey:")
+        forms = (
+            key,
+            key.upper().replace("NODEKEY", "nodekey"),
+            digits,
+            digits.upper(),
+            wireguard_base64(key),
+        )
+        assert {find(scene.tailnet, form).id for form in forms} == {found}
+        with pytest.raises(NotFound):
+            find(scene.tailnet, wireguard_base64(key)[1:])

@@ -268,3 +268,17 @@ def test_who_may_call_a_node_gets_no_default_route(scene: Scene) -> None:
 def test_a_node_may_not_come_in_with_a_peers_new_key(scene: Scene) -> None:
     scene.when(UpdatePeer(peer="exit", public_key=node_key("third")))
     assert scene.refused(registration("third", user=1)).status in (403, 409)
+
+
+def test_the_mark_of_a_file_stays_until_it_is_taken_away() -> None:
+    scene = Scene()
+    scene.user()
+    scene.peer("oslo", managed_by="site.a")
+    scene.when(UpdatePeer(peer="oslo", endpoints=("192.0.2.1:1",)))
+    (peer,) = scene.tailnet.peers.values()
+    assert peer.managed_by == "site.a"
+    assert scene.refused(UpdatePeer(peer="oslo", managed_by="Site A")).code == "managed.syntax"
+    scene.when(UpdatePeer(peer="oslo", managed_by=""))
+    (peer,) = scene.tailnet.peers.values()
+    assert peer.managed_by == ""
+    assert scene.replay() == scene.tailnet
