@@ -13,7 +13,7 @@ _WG = "frontends.cli.wgonly"
 connection = Nouns(
     help="Connections: which node may use which WireGuard-only peer.",
     lazy={
-        "add": f"{_WG}:add",
+        "add": "frontends.cli.connectmany:add",
         "update": f"{_WG}:update",
         "remove": f"{_WG}:remove",
         "add-selector": f"{_WG}:add_selector",

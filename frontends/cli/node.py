@@ -1,6 +1,8 @@
 """`netmap node`: the machines in the tailnet, and the user's own words for WireGuard-only peers."""
 
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,9 +11,13 @@ from frontends.cli.failure import Exit, Failure
 from frontends.cli.groups import Nouns
 from frontends.cli.operator import Operator, changing, reading
 from frontends.cli.options import DURATION, only, subject
-from frontends.cli.output import Column
-from frontends.cli.text import ago, listed, pick, reference, short_key
+from frontends.cli.session import Session
+from frontends.cli.text import ago, listed, pick, reference
 from frontends.cli.told import stale_in, told, warn_of
+
+if TYPE_CHECKING:
+    from engine.contracts.requests import Accepted
+    from engine.domain.commands import Command
 
 FIRST_PEER_ID = 100_000_001
 """Ids from here on are WireGuard-only peers (`engine.domain.values`)."""
@@ -21,6 +27,7 @@ _ROUTES = "frontends.cli.noderoutes"
 node = Nouns(
     help="Nodes: the machines in the tailnet.",
     lazy={
+        "list": "frontends.cli.nodelist:list_",
         "register-wg-only": f"{_WG}:register",
         "add-wg-connection": f"{_WG}:add",
         "update-wg-connection": f"{_WG}:update",
@@ -38,26 +45,6 @@ node = Nouns(
     },
 )
 _node = subject("node", "-i", "--identifier", "--node", "--node-id", complete=live.nodes)
-
-
-@node.command("list")
-@click.option("-u", "--user", metavar="USER", shell_complete=live.users, help="Only this user's.")
-@reading
-def list_(operator: Operator, user: str | None) -> None:
-    """List the nodes."""
-    now = operator.now()
-    columns = (
-        Column("ID", lambda row: row.get("id")),
-        Column("NAME", lambda row: row.get("name")),
-        Column("USER", shown_user),
-        Column("ADDRESSES", addresses),
-        Column("NODE KEY", lambda row: short_key(pick(row, "nodeKey"))),
-        Column("STATE", state),
-        Column("EXPIRES", lambda row: ago(row.get("expiry"), now, unset="never")),
-    )
-    wanted = None if user is None else reference(user)
-    rows = operator.listed("node", "nodes", user=wanted)
-    operator.rows(rows, columns, empty=("no nodes yet", "netmap preauthkey create --user USER"))
 
 
 def shown_user(row: output.Row) -> object:
@@ -84,19 +71,40 @@ def state(row: output.Row) -> str:
 @_node
 @reading
 def get(operator: Operator, words: tuple[str, ...], node_by_flag: str | None) -> None:
-    """Show one node."""
+    """Show one node, or one WireGuard-only peer."""
     (which,) = only(words, node_by_flag)
-    reply = operator.ask("node", "get", node=reference(which))
-    found = reply.get("node", reply)
+    found = operator.talk(lambda tailnet: _found(tailnet, which))
     if operator.form == "table":
         now = operator.now()
-        times = {key: ago(found.get(key), now) for key in ("created", "lastSeen")}
-        times["expiry"] = ago(found.get("expiry"), now, unset="never")
+        times = {key: ago(found[key], now) for key in ("created", "lastSeen", "expiredAt") if key in found}
+        if "expiry" in found:
+            times["expiry"] = ago(found["expiry"], now, unset="never")
         pairs = found.get("connections") or ()
-        output.emit_facts({**found, **times, "connections": [paired(pair, now) for pair in pairs]})
+        shown = {"connections": [paired(pair, now) for pair in pairs]} if pairs else {}
+        output.emit_facts({**found, **times, **shown})
         warn_of(stale_in(pairs), now)
     else:
         output.emit(operator.form, found)
+
+
+async def _found(tailnet: Session, which: str) -> output.Row:
+    """Return the row of a node, or else of a WireGuard-only peer."""
+    from frontends.cli.wg import peer_of
+
+    target = reference(which)
+    if isinstance(target, int) and target >= FIRST_PEER_ID:
+        return await peer_of(tailnet, which)
+    try:
+        reply = await tailnet.ask("node", "get", node=target)
+    except Failure as failure:
+        if failure.exit_code != Exit.NOT_FOUND or isinstance(target, int):
+            raise
+        try:
+            return await peer_of(tailnet, which)
+        except Failure as second:
+            raise (failure if second.exit_code == Exit.NOT_FOUND else second) from None
+    found: output.Row = reply.get("node", reply)
+    return found
 
 
 def paired(pair: output.Row, now: int) -> str:
@@ -109,11 +117,11 @@ def paired(pair: output.Row, now: int) -> str:
 @_node
 @changing
 def expire(operator: Operator, words: tuple[str, ...], node_by_flag: str | None) -> None:
-    """End the node's key now; its person logs in again."""
-    from engine.domain.commands import ExpireNode
+    """End the node's key now, its person logs in again; or let clients count a WireGuard-only peer as expired."""
+    from engine.domain.commands import ExpireNode, ExpirePeer
 
     (which,) = only(words, node_by_flag)
-    operator.done(operator.send(ExpireNode(node=reference(which))), {})
+    _send_to(operator, which, lambda node: ExpireNode(node=node), lambda peer: ExpirePeer(peer=peer))
 
 
 @node.command("set-expiry")
@@ -139,53 +147,84 @@ def set_expiry(
 @_node
 @changing
 def rename(operator: Operator, words: tuple[str, ...], node_by_flag: str | None) -> None:
-    """Give the node another name: `netmap node rename NODE NAME`."""
-    from engine.domain.commands import RenameNode
+    """Give the node, or the WireGuard-only peer, another name: `netmap node rename NODE NAME`."""
+    from engine.domain.commands import RenameNode, RenamePeer
 
     which, name = only(words, node_by_flag, "NAME")
-    operator.done(operator.send(RenameNode(node=reference(which), name=name)), {})
+    _send_to(
+        operator,
+        which,
+        lambda node: RenameNode(node=node, name=name),
+        lambda peer: RenamePeer(peer=peer, name=name),
+    )
 
 
 @node.command("tag")
 @_node
 @changing
 def tag(operator: Operator, words: tuple[str, ...], node_by_flag: str | None) -> None:
-    """Let the node act for tags, and no longer for its user: `netmap node tag NODE TAG…`."""
-    from engine.domain.commands import TagNode
+    """Let the node act for tags, and no longer for its user: `netmap node tag NODE TAG…`.
+
+    A WireGuard-only peer gets these tags, and no others.
+    """
+    from engine.domain.commands import TagNode, TagPeer
 
     given = words if node_by_flag is None else (node_by_flag, *words)
-    which, *tags = given or only(given, None)
-    operator.done(operator.send(TagNode(node=reference(which), tags=listed(tags))), {})
+    which, *words_of_tags = given or only(given, None)
+    tags = listed(words_of_tags)
+    _send_to(
+        operator,
+        which,
+        lambda node: TagNode(node=node, tags=tags),
+        lambda peer: TagPeer(peer=peer, tags=tags),
+    )
 
 
 @node.command("delete")
 @_node
+@click.option("--cascade", is_flag=True, help="Of a WireGuard-only peer: end its connections too.")
 @click.option("--force", is_flag=True, help="Do not ask.")
 @changing
-def delete(operator: Operator, words: tuple[str, ...], node_by_flag: str | None, force: bool) -> None:
+def delete(
+    operator: Operator, words: tuple[str, ...], node_by_flag: str | None, cascade: bool, force: bool
+) -> None:
     """Remove a node and its connections, or a WireGuard-only peer."""
     from engine.domain.commands import DeleteNode, RemovePeer
 
     (which,) = only(words, node_by_flag)
     sure(f"Delete {which}?", force=force)
+    _send_to(
+        operator,
+        which,
+        lambda node: DeleteNode(node=node),
+        lambda peer: RemovePeer(peer=peer, cascade=cascade),
+    )
+
+
+def _send_to(
+    operator: Operator,
+    which: str,
+    to_node: "Callable[[int | str], Command]",
+    to_peer: "Callable[[int | str], Command]",
+) -> None:
+    """Send what is meant for a node or a WireGuard-only peer, whichever of the two it is."""
     target = reference(which)
     if isinstance(target, int) and target >= FIRST_PEER_ID:
-        operator.done(operator.send(RemovePeer(peer=target)), {})
+        operator.done(operator.send(to_peer(target)), {})
         return
     try:
-        operator.done(operator.send(DeleteNode(node=target)), {})
+        accepted = operator.send(to_node(target))
     except Failure as failure:
         if failure.exit_code != Exit.NOT_FOUND or isinstance(target, int):
             raise
-        _delete_peer_instead(operator, target, failure)
+        accepted = _sent_to_peer(operator, to_peer(target), failure)
+    operator.done(accepted, {})
 
 
-def _delete_peer_instead(operator: Operator, name: str, failure: Failure) -> None:
-    """Remove the peer of that name; if there is none either, say what was said of the node."""
-    from engine.domain.commands import RemovePeer
-
+def _sent_to_peer(operator: Operator, command: "Command", failure: Failure) -> "Accepted":
+    """Send what a peer is meant by; if there is none either, say what was said of the node."""
     try:
-        operator.done(operator.send(RemovePeer(peer=name), suffix="-peer"), {})
+        return operator.send(command, suffix="-peer")
     except Failure as second:
         raise (failure if second.exit_code == Exit.NOT_FOUND else second) from None
 

@@ -35,6 +35,9 @@ _peer = subject("peer", "-i", "--peer", "--wg-peer-id", complete=live.peers)
     shell_complete=live.providers,
     help="Whose relay it is from now on (`netmap provider`); empty for nobody's.",
 )
+@click.option(
+    "--managed-by", default=None, metavar="MARK", help="Which declarative file keeps it; an empty text: none."
+)
 @changing
 def update(
     operator: Operator,
@@ -46,6 +49,7 @@ def update(
     endpoints: tuple[str, ...],
     extra_config: dict[str, object] | None,
     provider: str | None,
+    managed_by: str | None,
 ) -> None:
     """Change a WireGuard-only peer in place; what is not given stays."""
     from engine.domain.commands import UpdatePeer
@@ -58,6 +62,7 @@ def update(
         endpoints=listed(endpoints) or None,
         extra_config=extra_config,
         provider="" if provider == "" else None if provider is None else reference(provider),
+        managed_by=managed_by,
     )
     operator.done(operator.send(command), {})
 

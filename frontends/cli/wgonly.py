@@ -27,19 +27,19 @@ _PEER = click.option(
     shell_complete=live.peers,
     help="The WireGuard-only peer: id or name.",
 )
-_V4 = click.option(
+MASQUERADE_V4 = click.option(
     "--ipv4-masq-addr",
     default="",
     metavar="ADDRESS",
     help="The IPv4 source that the peer expects of the node.",
 )
-_V6 = click.option(
+MASQUERADE_V6 = click.option(
     "--ipv6-masq-addr",
     default="",
     metavar="ADDRESS",
     help="The IPv6 source that the peer expects of the node.",
 )
-_PART = click.option(
+PART = click.option(
     "--allowed-ips",
     multiple=True,
     metavar="PREFIX,…",
@@ -115,9 +115,9 @@ def register(
 @click.command("add-wg-connection")
 @_NODE
 @_PEER
-@_V4
-@_V6
-@_PART
+@MASQUERADE_V4
+@MASQUERADE_V6
+@PART
 @click.option(
     "--unjailed", is_flag=True, help="Let the far side call the node, as far as the policy names it."
 )
@@ -144,15 +144,15 @@ def add(
         jailed=not unjailed,
     )
     before_connecting(operator, node_id)
-    _connect(operator, command, node_id, wg_peer_id, "what the far side needs")
+    connect(operator, command, node_id, wg_peer_id, "what the far side needs")
 
 
 @click.command("update-wg-connection")
 @_NODE
 @_PEER
-@_V4
-@_V6
-@_PART
+@MASQUERADE_V4
+@MASQUERADE_V6
+@PART
 @click.option("--all-allowed-ips", "whole", is_flag=True, help="All that the peer has, again.")
 @click.option("--jailed/--unjailed", "jailed", default=None, help="Whether the far side may only answer.")
 @changing
@@ -181,10 +181,10 @@ def update(
         allowed_ips=() if whole else listed(allowed_ips) or None,
         jailed=jailed,
     )
-    _connect(operator, command, node_id, wg_peer_id, "what the far side needs now")
+    connect(operator, command, node_id, wg_peer_id, "what the far side needs now")
 
 
-def _connect(
+def connect(
     operator: Operator, command: "AddConnection | UpdateConnection", node_id: str, wg_peer_id: str, why: str
 ) -> None:
     """Send the command; show the pair as it was typed, the addresses that it has, and what the far side needs."""
@@ -219,7 +219,7 @@ _SELECTOR = click.option(
 @click.command("add-selector")
 @_SELECTOR
 @_PEER
-@_PART
+@PART
 @click.option(
     "--unjailed", is_flag=True, help="Let the far side call the nodes, as far as the policy names it."
 )

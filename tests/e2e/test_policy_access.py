@@ -163,7 +163,7 @@ def test_a_tag_is_refused_to_whom_it_does_not_belong(lab: Lab, tailnet: Cluster,
 
 
 def names(tailnet: Cluster) -> Mapping[str, Any]:
-    return {node["name"]: node for node in tailnet.ask("node", "list")}
+    return {node["name"]: node for node in tailnet.ask("node", "list")["nodes"]}
 
 
 def ports_of(compiled: Mapping[str, Any]) -> set[int]:

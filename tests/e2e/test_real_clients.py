@@ -35,7 +35,7 @@ def clients(lab: Lab) -> Iterator[dict[str, TailscaleClient]]:
 
 
 def node(tailnet: Cluster, name: str) -> dict[str, Any]:
-    nodes = tailnet.ask("node", "list")
+    nodes = tailnet.ask("node", "list")["nodes"]
     found: dict[str, Any] = next(node for node in nodes if node["name"] == name)
     return found
 
@@ -157,7 +157,7 @@ def test_an_ephemeral_client_is_gone_when_it_logs_out(lab: Lab, tailnet: Cluster
     client.wait_running()
     assert node(tailnet, "n4")["ephemeral"]
     client.stop()
-    assert "n4" not in {node["name"] for node in tailnet.ask("node", "list")}
+    assert "n4" not in {node["name"] for node in tailnet.ask("node", "list")["nodes"]}
 
 
 def test_an_ephemeral_client_that_is_killed_is_gone_after_a_while(lab: Lab, tailnet: Cluster) -> None:
@@ -167,7 +167,7 @@ def test_an_ephemeral_client_that_is_killed_is_gone_after_a_while(lab: Lab, tail
     client.wait_running()
     client.kill()
     wait_until(
-        lambda: "n5" not in {node["name"] for node in tailnet.ask("node", "list")},
+        lambda: "n5" not in {node["name"] for node in tailnet.ask("node", "list")["nodes"]},
         "the node is gone",
         timeout=60,
         every=1,

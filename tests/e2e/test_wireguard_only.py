@@ -49,7 +49,7 @@ class Story:
             client.wait_running()
 
     def ids(self) -> dict[str, str]:
-        return {node["name"]: str(node["id"]) for node in self.tailnet.ask("node", "list")}
+        return {node["name"]: str(node["id"]) for node in self.tailnet.ask("node", "list")["nodes"]}
 
     def connect(self, name: str, masq: tuple[str, str], verb: str = "add-wg-connection") -> None:
         where = ("--node-id", self.ids()[name], "--wg-peer-id", PEER_ID)

@@ -1,5 +1,6 @@
 """What every changing command sends, word by word of the command line."""
 
+import json
 from typing import Any
 
 import pytest
@@ -81,6 +82,10 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ("node delete 7", "node.remove", {"node": 7}),
     ("node rm -i 7 --force", "node.remove", {"node": 7}),
     ("node delete 100000001", "peer.remove", {"peer": 100_000_001, "cascade": False}),
+    ("node delete 100000001 --cascade", "peer.remove", {"peer": 100_000_001, "cascade": True}),
+    ("node rename 100000001 oslo", "peer.rename", {"peer": 100_000_001, "name": "oslo"}),
+    ("node expire 100000001", "peer.expire", {"peer": 100_000_001}),
+    ("node tag 100000001 tag:a,tag:b", "peer.set-tags", {"peer": 100_000_001, "tags": ["tag:a", "tag:b"]}),
     ("wg remove mullvad-exit", "peer.remove", {"peer": "mullvad-exit", "cascade": False}),
     ("peer rm exit --cascade --force", "peer.remove", {"peer": "exit", "cascade": True}),
     (
@@ -93,6 +98,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
             "endpoints": ["1.2.3.4:1", "1.2.3.5:1"],
             "extraConfig": None,
             "provider": None,
+            "managedBy": None,
         },
     ),
     (
@@ -105,6 +111,7 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
             "endpoints": None,
             "extraConfig": {"tags": None},
             "provider": None,
+            "managedBy": None,
         },
     ),
     ("wg rename exit sto-1", "peer.rename", {"peer": "exit", "name": "sto-1"}),
@@ -327,3 +334,33 @@ def test_strictness_is_a_header(
     _, body, headers = stage.requests[-1]
     assert headers.get("Netmap-Strict") == sent
     assert "strict" not in body
+
+
+@pytest.mark.parametrize(
+    ("line", "node", "peer"),
+    [
+        ("node rename exit oslo", "node.rename", "peer.rename"),
+        ("node expire exit", "node.expire", "peer.expire"),
+        ("node tag exit tag:a", "node.tag", "peer.set-tags"),
+    ],
+)
+def test_what_is_said_of_a_node_is_said_of_a_peer_if_no_node_is_called_so(
+    line: str, node: str, peer: str
+) -> None:
+    stage = Stage()
+    assert stage.run(*line.split()).exit_code == 0
+    assert stage.last[0].endswith(node)
+    stage.answers(node, refused(404, "node.not_found"))
+    assert stage.run(*line.split()).exit_code == 0
+    assert stage.last[0].endswith(peer)
+
+
+def test_a_peer_is_shown_by_its_id_its_name_or_its_key() -> None:
+    stage = Stage()
+    stage.answers("node.get", refused(404, "node.not_found"))
+    stage.answers("peer.list", {"position": 1, "peers": [{"id": 100_000_001, "name": "exit"}]})
+    for which in ("100000001", "exit", "xJsw8SNGxKwqPHgULHWY7Z2tPNBJPxKLbJ9FJxDfXr8="):
+        result = stage.run("node", "get", which, "-o", "json")
+        assert json.loads(result.stdout)["name"] == "exit"
+    stage.answers("peer.list", refused(404, "peer.not_found"))
+    assert "node.not_found" in stage.run("node", "get", "nobody").stderr

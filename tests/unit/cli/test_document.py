@@ -57,6 +57,7 @@ def test_the_peer_of_the_document_is_registered() -> None:
             "endpoints": ["1.2.3.4:51820"],
             "extraConfig": {"suggestExitNode": True},
             "provider": None,
+            "managedBy": "",
         },
     )
 

@@ -27,7 +27,15 @@ NODES = [
     }
 ]
 PEERS = [
-    {"id": 100_000_001, "name": "mullvad-exit", "user": 1, "publicKey": KEY, "allowedIps": ["0.0.0.0/0"]}
+    {
+        "id": 100_000_001,
+        "name": "mullvad-exit",
+        "user": 1,
+        "publicKey": KEY,
+        "allowedIps": ["0.0.0.0/0"],
+        "connectedNodes": ["7(laptop)"],
+        "extraConfig": {"suggestExitNode": True},
+    }
 ]
 CONNECTIONS = [
     {"node": 7, "peer": 100_000_001, "ipv4MasqAddr": "10.64.0.100", "ipv6MasqAddr": "fc00::64"},
@@ -46,7 +54,7 @@ def stage() -> Stage:
 
 def test_a_table_is_narrow_with_short_keys_and_relative_times() -> None:
     result = stage().run("node", "ls")
-    head, line = result.stdout.splitlines()
+    head, line, *_ = result.stdout.splitlines()
     assert head.split()[:3] == ["ID", "NAME", "USER"]
     assert line.split() == [
         *["7", "laptop", "alice", "100.64.0.1,", "fd7a:115c:a1e0:1::1"],
@@ -69,7 +77,44 @@ SHOWN = [{**row, "expiry": "2027-01-15T10:00:00.000Z" if row["expiry"] else None
 
 
 def test_json_is_an_array_and_nothing_else_is_on_stdout() -> None:
-    assert json.loads(stage().run("node", "list", "-o", "json").stdout) == SHOWN
+    made = stage()
+    made.answers("auth.list", {"position": 1})
+    shown = json.loads(made.run("wg", "list", "-o", "json").stdout)
+    assert [row["id"] for row in shown] == [100_000_001]
+
+
+def test_the_list_of_nodes_carries_peers_and_connections_under_the_names_that_tools_read() -> None:
+    """Scenario N7."""
+    document = json.loads(stage().run("node", "list", "-o", "json").stdout)
+    assert list(document) == ["nodes", "wireguard_only_peers", "wireguard_connections"]
+    assert document["nodes"] == SHOWN
+    (peer,) = document["wireguard_only_peers"]
+    assert (peer["id"], peer["name"], peer["user_id"]) == (100_000_001, "mullvad-exit", 1)
+    assert (peer["public_key"], json.loads(peer["extra_config"])) == (KEY, {"suggestExitNode": True})
+    first = {"node_id": 7, "wg_peer_id": 100_000_001}
+    masquerade = {"ipv4_masq_addr": "10.64.0.100", "ipv6_masq_addr": "fc00::64"}
+    assert document["wireguard_connections"][0] == {**first, **masquerade}
+    assert len(document["wireguard_connections"]) == 3
+
+
+def test_of_one_user_only_its_own_are_listed() -> None:
+    made = stage()
+    document = json.loads(made.run("node", "list", "--user", "alice", "-o", "json").stdout)
+    asked = {subject.rpartition(".q.")[2]: body for subject, body, _ in made.requests}
+    assert asked["node.list"] == asked["peer.list"] == {"user": "alice"}
+    assert [row["node_id"] for row in document["wireguard_connections"]] == [7, 9, 7]
+    made.answers("node.list", {"position": 9, "nodes": []})
+    document = json.loads(made.run("node", "list", "--user", "alice", "-o", "json").stdout)
+    assert [row["wg_peer_id"] for row in document["wireguard_connections"]] == [100_000_001, 100_000_001]
+
+
+def test_a_second_table_shows_the_peers_and_who_is_connected() -> None:
+    _, _, empty, title, head, line = stage().run("node", "list").stdout.splitlines()
+    assert (empty, title) == ("", "WireGuard-only peers")
+    assert head.split()[:3] == ["ID", "NAME", "USER"]
+    assert "CONNECTED" in head
+    assert "7(laptop)" in line
+    assert len(line) <= 100
 
 
 def test_json_lines_are_one_for_each_item() -> None:
@@ -80,7 +125,7 @@ def test_json_lines_are_one_for_each_item() -> None:
 
 
 def test_yaml_is_the_same() -> None:
-    assert yaml.safe_load(stage().run("node", "list", "--output", "yaml").stdout) == SHOWN
+    assert yaml.safe_load(stage().run("node", "list", "--output", "yaml").stdout)["nodes"] == SHOWN
 
 
 def test_a_list_of_many_pages_is_one_list() -> None:
@@ -146,7 +191,8 @@ def test_a_line_becomes_a_question(line: str, name: str, body: dict[str, Any]) -
     made.answers(name, {"position": 1})
     result = made.run(*line.split())
     assert result.exit_code == 0, result.output
-    assert made.last == (f"netmap.v1.default.q.{name}", body)
+    subject, asked, _ = made.requests[0]
+    assert (subject, asked) == (f"netmap.v1.default.q.{name}", body)
 
 
 ROUTER = {
