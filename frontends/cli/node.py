@@ -89,7 +89,7 @@ def get(operator: Operator, words: tuple[str, ...], node_by_flag: str | None) ->
 
 async def _found(tailnet: Session, which: str) -> output.Row:
     """Return the row of a node, or else of a WireGuard-only peer."""
-    from frontends.cli.wg import peer_of
+    from frontends.cli.peerfind import peer_of
 
     target = reference(which)
     if isinstance(target, int) and target >= FIRST_PEER_ID:

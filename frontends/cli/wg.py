@@ -1,13 +1,12 @@
 """`netmap wg`: WireGuard-only peers, and what their own side needs to know."""
 
 from frontends.cli import live, output
-from frontends.cli.failure import Exit, Failure, Trouble
 from frontends.cli.groups import Nouns
 from frontends.cli.node import addresses
 from frontends.cli.operator import Operator, changing, reading
 from frontends.cli.options import only, subject
 from frontends.cli.output import Column, Row
-from frontends.cli.session import Session
+from frontends.cli.peerfind import peer_of
 from frontends.cli.text import ago, pick, reference, short_key
 from frontends.cli.told import warn_of
 
@@ -141,16 +140,3 @@ def enable(operator: Operator, words: tuple[str, ...], peer_by_flag: str | None)
 
     (which,) = only(words, peer_by_flag)
     operator.done(operator.send(EnablePeer(peer=reference(which))), {})
-
-
-async def peer_of(tailnet: Session, which: str) -> Row:
-    """Return a peer's row by its id or name.
-
-    Raises:
-        Failure: there is none (exit 4).
-    """
-    rows: list[Row] = (await tailnet.ask("peer", "list", peer=reference(which))).get("peers") or []
-    if len(rows) != 1:
-        message = f"no WireGuard-only peer {which!r}"
-        raise Failure(Exit.NOT_FOUND, Trouble("peer.not_found", message, "peer", hint="netmap wg list"))
-    return rows[0]

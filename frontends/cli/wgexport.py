@@ -15,9 +15,9 @@ from frontends.cli.failure import Exit, Failure, Trouble, usage
 from frontends.cli.operator import Operator, changing
 from frontends.cli.options import only, subject
 from frontends.cli.output import Row
+from frontends.cli.peerfind import peer_of
 from frontends.cli.session import Session
 from frontends.cli.text import clean, next_step, note, reference
-from frontends.cli.wg import peer_of
 from frontends.farside import qr, rendering
 from frontends.farside.checking import Difference, differences, entries_in
 from frontends.farside.remotes import CHECKSUM, Remote, Side, checksum, entries_of, remote_of, side_of
