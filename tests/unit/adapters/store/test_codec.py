@@ -101,7 +101,8 @@ def test_the_stored_form_is_pinned() -> None:
         '"data":{"type":"PeerRegistered.v1","peer":100000001,"stable_id":"s","name":"se-1","user":1,'
         '"public_key":"nodekey:00","allowed_ips":["0.0.0.0/0"],"endpoints":["192.0.2.1:51820"],'
         '"ipv4":"100.96.0.1","ipv6":"fd7a::1","extra":{"suggestExitNode":true,"location":{"country":"Sweden",'
-        '"countryCode":"SE","city":"Malmö","cityCode":"mma","latitude":55.6,"longitude":13.0,"priority":1}}}}'
+        '"countryCode":"SE","city":"Malmö","cityCode":"mma","latitude":55.6,"longitude":13.0,"priority":1}},'
+        '"managed_by":""}}'
     )
 
 
