@@ -10,8 +10,8 @@ from frontends.cli.groups import Nouns
 from frontends.cli.operator import Operator, changing, reading
 from frontends.cli.options import only, subject
 from frontends.cli.output import Column
+from frontends.cli.peerfind import peer_of
 from frontends.cli.text import listed, pick, reference, short_key
-from frontends.cli.wg import peer_of
 
 backend = Nouns(
     help="Far sides that one WireGuard-only peer may be, by name.", aliases={"ls": "list", "rm": "remove"}
