@@ -6,8 +6,8 @@ from frontends.cli import live
 from frontends.cli.failure import usage
 from frontends.cli.operator import Operator, reading
 from frontends.cli.options import only, subject
+from frontends.cli.peerfind import peer_of
 from frontends.cli.text import next_step
-from frontends.cli.wg import peer_of
 from frontends.farside import polling
 
 
