@@ -87,15 +87,15 @@ class Pairs:
             for peer, one in self._idle:
                 remove = RemoveSelector(selector=one.selector, peer=peer.id)
                 name = f"{one.selector} → {peer.name}"
-                phase = Phase.RELEASE if self._is_asked_for(peer, one) else Phase.DISCONNECT
+                phase = Phase.RELEASE if self._must_go_early(peer, one) else Phase.DISCONNECT
                 yield Step(phase, "remove", "selector", name, (), remove)
 
-    def _is_asked_for(self, peer: NowPeer, selector: NowSelector) -> bool:
-        """Return whether a connection that the selector made is declared by itself: it is to outlive the selector."""
+    def _must_go_early(self, peer: NowPeer, selector: NowSelector) -> bool:
+        """Return whether a connection that the selector made is declared by itself, or is in the way."""
         return any(
-            held.selector == selector.selector and (held.node, held.peer) in self._pairs
+            (held.node, held.peer) in self._pairs or self._is_in_the_way(held)
             for held in self._there.connections
-            if held.peer == peer.id
+            if held.peer == peer.id and held.selector == selector.selector
         )
 
     def _called(self, node: int, peer: str) -> str:
