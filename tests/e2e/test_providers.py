@@ -79,7 +79,7 @@ class Stage:
         return {row["nodeName"]: row["ipv4MasqAddr"] for row in self.cluster.ask("connection", "list")}
 
     def node_key(self, name: str) -> str:
-        rows = self.cluster.ask("node", "list")
+        rows = self.cluster.ask("node", "list")["nodes"]
         return str(next(row["nodeKey"] for row in rows if row["name"] == name)).partition(":")[2]
 
     def keys(self) -> set[str]:
