@@ -39,7 +39,7 @@ lab: ## install what the lab of real clients needs (Debian, root): wireguard-go,
 
 test: check clients lab ## everything, with real servers and real clients
 	NETMAP_EXAMPLES=150 $(BIN)/pytest -q -n auto tests/property/test_policy.py
-	$(BIN)/pytest -q tests/contract tests/golden tests/e2e
+	$(BIN)/pytest -q -n 2 --dist loadfile tests/contract tests/golden tests/e2e
 
 bench: setup ## the budgets of docs/budgets.md, as a table
 	$(BIN)/python -m bench

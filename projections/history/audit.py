@@ -1,6 +1,6 @@
 """Records as rows that an operator reads: what happened, when, by whom and why.
 
-Rule 1: digests of secrets are left out: nobody has a use for them here.
+Rule 1: digests of secrets and what is sealed are left out: nobody has a use for them here.
 Rule 2: an event's own fields are in camelCase under `event`; what they hold is as it is in the log.
 """
 
@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from engine.domain.events import ApiKeyCreated, AuthKeyCreated, CommandHandled, Event, tag_of
+from engine.domain.providerevents import ProviderAdded, ProviderUpdated
 from engine.ports import Recorded
 from projections.history.lines import Names, line
 
@@ -43,7 +44,13 @@ class ReceiptRow(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     result: msgspec.Raw
 
 
-_HIDDEN: Final = {AuthKeyCreated: "digest", ApiKeyCreated: "digest", CommandHandled: "digest"}
+_HIDDEN: Final = {
+    AuthKeyCreated: "digest",
+    ApiKeyCreated: "digest",
+    CommandHandled: "digest",
+    ProviderAdded: "account",
+    ProviderUpdated: "account",
+}
 
 
 def event_row(record: Recorded, names: Names) -> EventRow:

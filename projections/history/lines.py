@@ -124,6 +124,19 @@ def _auth_key(event: e.AuthKeyCreated, names: Names) -> str:
     return f"created {' '.join([*kinds, 'pre-auth key'])} {AuthKeyId(event.key)}{whose}"
 
 
+def _api_key(event: e.ApiKeyCreated, names: Names) -> str:
+    whose = "" if event.peer is None else f" for {names.peer(event.peer)}"
+    return f"created API key {event.key} ({event.prefix}) of scope {event.scope}{whose}"
+
+
+def _hosts(event: e.PeerEndpointsResolved) -> str:
+    found = (
+        f"{host.host} = {_all(host.addresses)}{' (failing)' if host.failing_since else ''}"
+        for host in event.hosts
+    )
+    return "; ".join(found) or "no name"
+
+
 def _expiry(event: e.NodeExpirySet, names: Names) -> str:
     until = f"until {_time(event.expiry)}" if event.expiry else "for ever"
     return f"let the key of {names.node(event.node)} be good {until}"
@@ -141,6 +154,14 @@ _LINES: Final[Mapping[type, Callable[[Any, Names], str]]] = {
     e.WireGuardModeSet: lambda ev, _: f"set the mode of WireGuard-only peers to {ev.mode}",
     e.PolicySet: lambda ev, _: f"set the policy {ev.digest[:12]}" if ev.text else "removed the policy",
     e.UserCreated: lambda ev, _: f"created user {ev.user} {ev.name}",
+    e.UserDeleted: lambda ev, _: f"deleted user {ev.user}",
+    e.ResolversSet: lambda ev, _: f"set the tailnet's resolvers to {_all(ev.resolvers)}",
+    e.WireGuardDnsSet: lambda ev, _: (
+        f"let the tailnet's resolvers {'give way to' if ev.mode == 'demote' else 'go before'} exits' own"
+    ),
+    e.ApiKeyCreated: _api_key,
+    e.ApiKeyExpired: lambda ev, _: f"ended API key {ev.key}",
+    e.ApiKeyDeleted: lambda ev, _: f"deleted API key {ev.key}",
     e.UserRoleSet: lambda ev, n: f"made {n.user(ev.user)} {ev.role}",
     e.AuthKeyCreated: _auth_key,
     e.AuthKeyUsed: lambda ev, n: f"used pre-auth key {ev.key} for {n.node(ev.node)}",
@@ -165,6 +186,10 @@ _LINES: Final[Mapping[type, Callable[[Any, Names], str]]] = {
     e.PeerUpdated: lambda ev, n: (
         f"changed {n.peer(ev.peer)}: key {_key(ev.public_key)}, {_all(ev.allowed_ips)} at {_all(ev.endpoints)}"
     ),
+    e.PeerEndpointsResolved: lambda ev, n: f"found {n.peer(ev.peer)} at {_hosts(ev)}",
+    e.PeerBackendSet: lambda ev, n: f"set backend {ev.backend} of {n.peer(ev.peer)}, {_all(ev.endpoints)}",
+    e.PeerBackendRemoved: lambda ev, n: f"removed backend {ev.backend} of {n.peer(ev.peer)}",
+    e.PeerSwitched: lambda ev, n: f"switched {n.peer(ev.peer)} to backend {ev.backend}, {_all(ev.endpoints)}",
     e.PeerRenamed: lambda ev, _: f"renamed peer {ev.peer} to {ev.name}",
     e.PeerTagged: lambda ev, n: f"tagged {n.peer(ev.peer)} as {_all(ev.tags)}",
     e.PeerMoved: lambda ev, n: f"gave {n.peer(ev.peer)} to {n.user(ev.user)}",
@@ -201,6 +226,7 @@ _LINES: Final[Mapping[type, Callable[[Any, Names], str]]] = {
         f"revoked key {_key(ev.node_key)} of {n.node(ev.node)}, device {ev.device}"
     ),
     p.DeviceForgotten: lambda ev, n: f"forgot device {ev.device} of {n.node(ev.node)}",
+    e.ConnectionExported: lambda ev, n: f"told the far side of {_pair(ev, n)}, key {_key(ev.node_key)}",
     e.ConnectionStale: lambda ev, n: (
         f"left the far side of {_pair(ev, n)} with a former key, {_key(ev.former_key)}"
     ),

@@ -15,6 +15,7 @@ from eventsourcing.persistence import Notification
 
 from engine.adapters.store.codec import Codec
 from engine.domain.aggregates import ApiKey, AuthKey, Connection, Node, Peer, PolicyText, Settings, User
+from engine.domain.device import Device, Provider
 from engine.domain.events import EVENTS
 from engine.domain.state import Tailnet
 from engine.domain.values import DEFAULT_TAILNET
@@ -53,6 +54,8 @@ class Meaning(msgspec.Struct, frozen=True, kw_only=True):
     policy: PolicyText | None = None
     policies: dict[str, str] = {}
     api_keys: list[ApiKey] = []
+    providers: list[Provider] = []
+    devices: list[Device] = []
 
 
 def folded(found: Iterable[Recorded]) -> Meaning:
@@ -71,6 +74,8 @@ def folded(found: Iterable[Recorded]) -> Meaning:
         policy=tailnet.policy,
         policies=tailnet.policies,
         api_keys=list(tailnet.api_keys.values()),
+        providers=list(tailnet.provided.providers.values()),
+        devices=list(tailnet.provided.devices.values()),
     )
 
 
@@ -92,6 +97,8 @@ def stored_today() -> list[Row]:
         *(("settings", number, 6) for number in range(4)),
         *(("node", 0, 0), ("connect", 0, 0), ("connect", 0, 0)),
         *(("export", 0, number) for number in range(4)),
+        *(("node", 0, 0), ("provider", 0, 0), *[("device", 0, 0)] * 50),
+        *(("device", number, happening) for happening in range(6) for number in range(3)),
     ]
     pending = [Pending(envelope=r.envelope, event=r.event) for r in records(events_of(course))]
     rows, _ = Codec(DEFAULT_TAILNET).encode(pending, "")
