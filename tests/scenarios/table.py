@@ -3,7 +3,6 @@
 Rule 1: a test whose name has the scenario's number as a word shows it: `test_f4_…`, `test_n13_…`, `test_e31b_…`; a range,
         `test_f6c_to_f6g_…`, shows all in it.
 Rule 2: `ELSEWHERE` names tests of other names, each as `path::test`.
-Rule 3: `PENDING` says of a scenario that nothing shows yet why that is so.
 """
 
 from collections.abc import Iterable, Mapping
@@ -21,6 +20,7 @@ SCENARIOS: Final[tuple[str, ...]] = (
 _DOCS: Final = "tests/e2e/test_docs_wireguard.py"
 _EXPORT: Final = "tests/unit/cli/test_wg_export.py"
 _IMPORT: Final = "tests/unit/cli/test_wg_import.py"
+_PROVIDERS: Final = "tests/e2e/test_providers.py"
 _RELAYS: Final = "tests/unit/cli/test_wg_relays.py"
 _RULES: Final = "tests/unit/domain/test_wireguard_rules.py"
 _WHY: Final = "tests/unit/projections/history/test_why.py"
@@ -54,6 +54,13 @@ ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = {
         f"{_RELAYS}::test_who_is_gone_is_disabled_whatever_was_chosen_of_the_list",
         f"{_RELAYS}::test_prune_removes_who_is_gone_and_disables_who_is_connected",
     ),
+    "n26": (
+        f"{_PROVIDERS}::test_who_finds_no_place_waits_and_gets_the_next_that_is_free",
+        f"{_PROVIDERS}::test_an_account_that_is_full_without_us_is_told_and_tried_again_by_hand",
+        f"{_PROVIDERS}::test_what_fails_for_a_while_is_tried_again_by_itself",
+        f"{_PROVIDERS}::test_a_node_is_registered_connected_and_withdrawn",
+        f"{_PROVIDERS}::test_a_new_node_key_moves_the_masquerade_addresses_and_is_the_only_one_left",
+    ),
     "n27": (
         "tests/unit/domain/test_lookups.py::test_a_failure_keeps_the_last_good_and_is_told_once",
         "tests/unit/domain/test_lookups.py::test_a_name_that_was_never_found_is_no_place_and_the_sender_is_told",
@@ -64,12 +71,6 @@ ELSEWHERE: Final[Mapping[str, tuple[str, ...]]] = {
         f"{_WHY}::test_old_clients_are_told_what_they_lack",
         f"{_WHY}::test_a_policy_that_does_not_name_the_peer_is_named_with_a_rule_that_would",
     ),
-}
-_BUILT: Final = "what it shows is being built"
-_DRIVEN: Final = "real clients are being taught it"
-PENDING: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("n26",), _BUILT),
-    **dict.fromkeys((f"e{number}" for number in range(24, 27)), _DRIVEN),
 }
 
 
