@@ -83,6 +83,13 @@ class Gone(msgspec.Struct, frozen=True, kw_only=True):
     connection: Connection | None = None
 
 
+class CauseTables(msgspec.Struct, frozen=True, kw_only=True):
+    """What `Causes` holds: where each thing was made; what is gone, the last to go at the end."""
+
+    made: dict[Thing, Position]
+    gone: tuple[tuple[Thing, Gone], ...]
+
+
 class Causes:
     """The positions of one log; `take` is the only writer."""
 
@@ -124,6 +131,18 @@ class Causes:
         other._made = dict(self._made)
         other._gone = OrderedDict(self._gone)
         return other
+
+    def tables(self) -> "CauseTables":
+        """Return what is held, to be written before the next record is taken."""
+        return CauseTables(made=self._made, gone=tuple(self._gone.items()))
+
+    @classmethod
+    def of_tables(cls, tables: "CauseTables") -> "Causes":
+        """Return an index that has these tables for its own."""
+        causes = cls()
+        causes._made = tables.made
+        causes._gone = OrderedDict(tables.gone)
+        return causes
 
     def end(self, thing: Thing, gone: Gone, parts: Iterable[Thing] = ()) -> None:
         """Take it that something is gone, with its parts."""

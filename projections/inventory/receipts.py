@@ -16,10 +16,10 @@ RECEIPTS: Final = 200_000
 
 
 class Receipts:
-    """Positions of receipts by command id."""
+    """Positions of receipts by command id; not `complete` from the start: earlier records were not taken in."""
 
-    def __init__(self, limit: int = RECEIPTS) -> None:
-        self.complete = True
+    def __init__(self, limit: int = RECEIPTS, *, complete: bool = True) -> None:
+        self.complete = complete
         self._limit = limit
         self._held: OrderedDict[CommandId, Position] = OrderedDict()
 

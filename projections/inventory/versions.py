@@ -5,7 +5,7 @@ Rule 2: that there is no policy any more is a version too; it has no digest.
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -33,10 +33,10 @@ class Version(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Versions:
-    """The versions of one log, in order."""
+    """The versions of one log, in order; `held` are those that are known already."""
 
-    def __init__(self) -> None:
-        self._held: Final[list[Version]] = []
+    def __init__(self, held: Iterable[Version] = ()) -> None:
+        self._held: Final[list[Version]] = list(held)
 
     def add(self, record: Recorded, document: Document) -> None:
         """Take in a record, and what the policy says after it; all but policies are passed over."""

@@ -11,11 +11,7 @@ Rule 5: an expired node stays, marked; a deleted one is gone with its extras.
 
 from typing import assert_never
 
-from engine.contracts.netmap import (
-    Change,
-    TailnetObject,
-    UserObject,
-)
+from engine.contracts.netmap import Change
 from engine.domain.events import (
     ApiKeyCreated,
     ApiKeyDeleted,
@@ -78,7 +74,7 @@ from engine.domain.values import NodeId, PeerId, UserId
 from engine.ports import Recorded
 from projections.netmap.classes import identity_of, move, restand
 from projections.netmap.extras import put_all_extras, put_connection, put_extras
-from projections.netmap.objects import node_object, peer_object
+from projections.netmap.objects import node_object, peer_object, tailnet_object, user_object
 from projections.netmap.policy import take_effect
 from projections.netmap.routes import reroute
 from projections.netmap.state import NetmapState
@@ -186,20 +182,11 @@ def _put_extras_at(state: NetmapState, peer: PeerId) -> list[Change | None]:
 
 
 def _put_tailnet(state: NetmapState) -> Change | None:
-    settings = state.tailnet.settings
-    return state.put(
-        TailnetObject(
-            base_domain=settings.base_domain,
-            derp_map=settings.derp_map,
-            auto_updates=settings.auto_updates,
-            resolvers=settings.resolvers,
-        )
-    )
+    return state.put(tailnet_object(state.tailnet.settings))
 
 
 def _put_user(state: NetmapState, number: UserId) -> Change | None:
-    user = state.tailnet.users[number]
-    return state.put(UserObject(id=user.id, name=user.name, display_name=user.display_name))
+    return state.put(user_object(state.tailnet.users[number]))
 
 
 def _put_policy(state: NetmapState) -> list[Change | None]:

@@ -1,8 +1,23 @@
-"""From a node or a WireGuard-only peer as decisions know it to its netmap object."""
+"""From what decisions know of settings, a user, a node or a WireGuard-only peer to its netmap object."""
 
-from engine.contracts.netmap import NodeObject, WireGuardPeerObject
-from engine.domain.aggregates import Node, Peer
+from engine.contracts.netmap import NodeObject, TailnetObject, UserObject, WireGuardPeerObject
+from engine.domain.aggregates import Node, Peer, Settings, User
 from engine.domain.places import places_of
+
+
+def tailnet_object(settings: Settings) -> TailnetObject:
+    """Return the object of what holds for every node."""
+    return TailnetObject(
+        base_domain=settings.base_domain,
+        derp_map=settings.derp_map,
+        auto_updates=settings.auto_updates,
+        resolvers=settings.resolvers,
+    )
+
+
+def user_object(user: User) -> UserObject:
+    """Return a user's object."""
+    return UserObject(id=user.id, name=user.name, display_name=user.display_name)
 
 
 def node_object(node: Node, class_id: str) -> NodeObject:

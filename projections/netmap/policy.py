@@ -36,6 +36,14 @@ def take_effect(state: NetmapState) -> list[Change | None]:
     return changes + put_routes(state, [p for p in state.routers if edit.concerns(span_of(p))])
 
 
+def take_effect_on_all(state: NetmapState) -> None:
+    """Compile the tailnet's policy and look at everybody; of entries, classes and sets the state holds nothing yet."""
+    before, state.policy = state.policy, Policy(document_of(state.tailnet), state.epoch)
+    _put_program(state, before)
+    _look_at_all(state)
+    put_routes(state, state.routers)
+
+
 def _put_program(state: NetmapState, before: Policy) -> list[Change | None]:
     policy = state.policy
     entries = {entry.id for entry in before.entries}.difference(entry.id for entry in policy.entries)

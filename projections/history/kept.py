@@ -1,0 +1,133 @@
+"""A moment of a log, packed: from where a replay or a projection may start instead of at the beginning; pure.
+
+Rule 1: it holds what the log says up to a position, and nothing else: whoever loses it reads the log.
+Rule 2: `unpack` gives a whole moment or raises `BadKept`; it believes nothing that is not under the SHA-256, and counts octets as
+        they come out.
+Rule 3: another `SCHEMA` is refused: the fold of other code may make something else of the same log. Its shape is found by itself;
+        raise `MEANING` when the same records come to mean something else in the same shape.
+Rule 4: the digest of the last record names all records before it: who has a log compares it there before use.
+Rule 5: former keys of nodes are not held (`engine/domain/kept.py`), nor which commands were recorded where.
+"""
+
+import hashlib
+from typing import Final
+
+import msgspec
+import zstandard
+
+from engine.domain.kept import Tables, tables_of, tailnet_of
+from engine.domain.values import Epoch, Millis, Position
+from projections.history.causes import Causes, CauseTables
+from projections.inventory.versions import Version, Versions
+from projections.netmap.rebuild import positions_of, rebuild
+from projections.netmap.state import NetmapState
+
+MEANING: Final = 1
+"""See rule 3."""
+MAX_OCTETS: Final = 1024 * 1024 * 1024
+"""Octets of a moment when they are unpacked: four times the bound of a snapshot's JSON (`contracts/chunks.py`)."""
+_LEVEL: Final = 1
+"""zstd's fastest ordinary level, as for snapshots."""
+_STEP: Final = 1024 * 1024
+_MAX_WINDOW: Final = 8 * 1024 * 1024
+"""Octets of window that a decoder must support (RFC 8878 §3.1.1.1.2)."""
+_SUM: Final = 32
+"""Octets of SHA-256."""
+
+
+class BadKept(Exception):  # noqa: N818 (the cue to read the log instead)
+    """It is not one whole moment that this code wrote: damaged, cut off, too large, or of another fold."""
+
+
+class Body(msgspec.Struct, frozen=True, kw_only=True):
+    """What is packed: the last record's position, time and digest, and what the records up to it made."""
+
+    schema: str
+    position: Position
+    at: Millis
+    digest: str
+    epoch: Epoch
+    tables: Tables
+    positions: dict[str, Position]
+    causes: CauseTables
+    versions: tuple[Version, ...]
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A moment that came back: a state, what made it so, and the versions of the policy."""
+
+    state: NetmapState
+    causes: Causes
+    versions: Versions
+
+
+class _Head(msgspec.Struct, frozen=True):
+    schema: str
+
+
+SCHEMA: Final = f"{MEANING}-{hashlib.sha256(repr(msgspec.inspect.type_info(Body)).encode()).hexdigest()[:16]}"
+"""The number of rule 3: what the same records mean, and the shape in which it is held."""
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+_DECODER: Final = msgspec.msgpack.Decoder(Body)
+_HEAD: Final = msgspec.msgpack.Decoder(_Head)
+
+
+def encode(state: NetmapState, causes: Causes, versions: Versions) -> bytes:
+    """Return a moment as octets for `pack`; the state has an epoch, and stays as it is for so long."""
+    return _ENCODER.encode(
+        Body(
+            schema=SCHEMA,
+            position=state.position,
+            at=state.at,
+            digest=state.digest,
+            epoch=state.epoch,
+            tables=tables_of(state.tailnet),
+            positions=positions_of(state),
+            causes=causes.tables(),
+            versions=tuple(versions.all),
+        )
+    )
+
+
+def pack(encoded: bytes) -> bytes:
+    """Return what `unpack` reads: 32 octets of SHA-256, and the zstd frame under it; may take its time."""
+    packed = zstandard.ZstdCompressor(level=_LEVEL, write_content_size=False).compress(encoded)
+    return hashlib.sha256(packed).digest() + packed
+
+
+def unpack(data: bytes, *, limit: int = MAX_OCTETS) -> Kept:
+    """Return the moment that was packed.
+
+    Raises:
+        BadKept: it is not whole, not of this code's fold, or has more than `limit` octets.
+    """
+    packed = memoryview(data)[_SUM:]
+    if hashlib.sha256(packed).digest() != data[:_SUM]:
+        raise BadKept("its checksum is another one")
+    encoded = _unpacked(packed, limit)
+    try:
+        if _HEAD.decode(encoded).schema != SCHEMA:
+            raise BadKept("it is of another version of this program")
+        body = _DECODER.decode(encoded)
+        state = rebuild(tailnet_of(body.tables), body.epoch, body.positions)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise BadKept(f"it cannot be understood: {error}") from error
+    state.position, state.at, state.digest = body.position, body.at, body.digest
+    return Kept(state, Causes.of_tables(body.causes), Versions(body.versions))
+
+
+def _unpacked(packed: memoryview, limit: int) -> bytes:
+    """Return what the zstd frame holds, taken out in steps: one octet of input may stand for many thousands."""
+    out: list[bytes] = []
+    size = 0
+    try:
+        with zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW).stream_reader(packed) as reader:
+            while step := reader.read(_STEP):
+                size += len(step)
+                if size > limit:
+                    raise BadKept(f"it has more than {limit} octets")
+                out.append(step)
+    except zstandard.ZstdError as error:
+        raise BadKept("it is not a zstd frame") from error
+    return b"".join(out)

@@ -1,0 +1,53 @@
+"""A netmap state from the tailnet alone, looked at from nothing: what the fold holds that took one event after the other (P2).
+
+Rule 1: the fold's own parts make the objects; each stands at the position where the fold put it last, which is passed in.
+Rule 2: what does not come to the very objects that have positions is refused: then the fold and this disagree.
+"""
+
+from bisect import insort
+from collections.abc import Mapping
+
+import msgspec
+
+from engine.domain.state import Tailnet
+from engine.domain.values import Epoch, Position
+from projections.netmap.extras import put_all_extras
+from projections.netmap.objects import peer_object, tailnet_object, user_object
+from projections.netmap.policy import take_effect_on_all
+from projections.netmap.state import NetmapState
+
+
+class Differs(ValueError):  # noqa: N818 (it says what the state does)
+    """The objects that the tailnet gives are not those that the fold held."""
+
+
+def positions_of(state: NetmapState) -> dict[str, Position]:
+    """Return for every object, by key, the position that changed it last."""
+    return {key: change.at for key, change in state.objects.items()}
+
+
+def rebuild(tailnet: Tailnet, epoch: Epoch, positions: Mapping[str, Position]) -> NetmapState:
+    """Return the state of a tailnet whose log has begun; `position`, `at` and `digest` are the caller's to set.
+
+    Raises:
+        Differs: rule 2.
+    """
+    state = NetmapState()
+    state.tailnet, state.epoch = tailnet, epoch
+    state.put(tailnet_object(tailnet.settings))
+    for user in tailnet.users.values():
+        state.put(user_object(user))
+    for peer in tailnet.peers.values():
+        state.put(peer_object(peer))
+    for node in tailnet.nodes.values():
+        for prefix in () if node.expired else node.routes:
+            insort(state.routers.setdefault(prefix, []), node.id)
+    take_effect_on_all(state)
+    put_all_extras(state)
+    if state.objects.keys() != positions.keys():
+        differing = sorted(state.objects.keys() ^ positions.keys())
+        raise Differs(f"{len(differing)} objects differ, {differing[0]!r} is the first")
+    state.objects = {
+        key: msgspec.structs.replace(change, at=positions[key]) for key, change in state.objects.items()
+    }
+    return state
