@@ -326,6 +326,37 @@ class CheckpointFile(Protocol):
         ...
 
 
+class Shelf(Protocol):
+    """Blobs by name that can be made again: any of them may be gone at any time. Calls block: not for the event loop.
+
+    A name has 1 to 64 digits, lower-case letters and hyphens.
+    """
+
+    def names(self) -> Mapping[str, int]:
+        """Return what is there, with its size in octets.
+
+        Raises:
+            Fault: the shelf cannot be read.
+        """
+        ...
+
+    def put(self, name: str, data: bytes) -> None:
+        """Keep the blob, whole or not at all, in place of one of the same name.
+
+        Raises:
+            Fault: it cannot be written.
+        """
+        ...
+
+    def get(self, name: str) -> bytes | None:
+        """Return the blob; None if it is not there, or cannot be read."""
+        ...
+
+    def drop(self, name: str) -> None:
+        """Let go of the blob if it is there and can be removed."""
+        ...
+
+
 class KeyRing(Protocol):
     """Secrets that live in files of mode 0600, never in events."""
 

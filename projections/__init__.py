@@ -7,6 +7,7 @@
 - `soft_cache.py`: the newest soft facts, with leases
 - `snapshots.py`: snapshots in chunks, shared by all who ask at about the same time
 - `live.py`: the present state of a process, and whoever waits for it to move
+- `moments.py`: packed moments of the log, on a shelf: from where a start or a replay begins
 - `past.py`: earlier states, by reading the log again
 - `events.py`: pages of events, and receipts of commands, from the log
 - `policies.py`: a policy's text and versions, its faults and tests, and what another text would change

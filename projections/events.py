@@ -148,14 +148,13 @@ class Events:
         if place is not None:
             records = await self._live.reader.read(Position(place - 1), 1)
             return records[0] if records and records[0].position == place else None
-        if self._live.receipts.complete:
-            return None
-        after = Position(0)
-        while records := await self._live.reader.read(after, PAGE):
-            for record in records:
+        high = self._live.receipts.since
+        while high:  # the newest first: who asks has mostly just sent it
+            low = Position(max(0, high - PAGE))
+            for record in reversed(await self._live.reader.read(low, PAGE)):
                 if record.envelope.command_id == command and receipt_row(record) is not None:
                     return record
-            after = records[-1].position
+            high = low
         return None
 
 

@@ -1,6 +1,6 @@
 """The present: the folded state of one process, and whoever waits for it to move.
 
-Rule 1: `take` is the only writer; it does not await, so nobody sees half a batch.
+Rule 1: `take` is the only writer, after `resume` at most once; it does not await, so nobody sees half a batch.
 Rule 2: who waits for a position also wakes the reader: read your writes costs a read, not a poll's turn.
 """
 
@@ -12,6 +12,7 @@ from engine.domain.events import NodeDeleted
 from engine.domain.values import Position
 from engine.ports import Clock, EventReader, Fault, Recorded
 from projections.history.causes import Causes
+from projections.history.kept import Kept
 from projections.inventory.receipts import Receipts
 from projections.inventory.versions import Versions
 from projections.netmap.deltas import Step
@@ -34,14 +35,19 @@ class Live:
     def __init__(self, reader: EventReader, clock: Clock) -> None:
         self.reader: Final = reader
         self.clock: Final = clock
-        self.state: Final = NetmapState()
-        self.receipts: Final = Receipts()
-        self.policies: Final = Versions()
-        self.causes: Final = Causes()
+        self.state = NetmapState()
+        self.receipts = Receipts()
+        self.policies = Versions()
+        self.causes = Causes()
         self.soft: Final = SoftCache(clock.monotonic)
         self.wake: Final = asyncio.Event()
         """Set by whoever thinks that the log has grown."""
         self._moved = asyncio.Event()
+
+    def resume(self, kept: Kept) -> None:
+        """Start from a moment of this log instead of its beginning; before anything was taken or asked."""
+        self.state, self.causes, self.policies = kept.state, kept.causes, kept.versions
+        self.receipts = Receipts(since=kept.state.position)
 
     def take(self, records: Sequence[Recorded]) -> list[Step]:
         """Fold the records; return what each of them changed."""

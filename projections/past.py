@@ -1,4 +1,4 @@
-"""Earlier states, by reading the log again up to a moment.
+"""Earlier states, by reading the log again up to a moment, from the nearest moment before it that is kept.
 
 Rule 1: one replay at a time; its pages are small, so that the present goes on meanwhile.
 Rule 2: the last few are kept: who pages through one moment, or compares two, reads the log once for each.
@@ -16,13 +16,14 @@ from projections.history.causes import Causes
 from projections.history.moment import AtPosition, Moment
 from projections.history.replay import Replay
 from projections.live import Live
+from projections.moments import Moments
 from projections.netmap.state import NetmapState
 
 PAGE: Final = 500
 """Records at a time: some 5 ms of folding."""
 KEPT: Final = 2
 REPLAY_SECONDS: Final = 30.0
-"""How long a replay may take: a log of 1 M records takes about half of it."""
+"""How long a replay may take: a log of 1 M records of which no moment is kept takes about half of it."""
 
 
 class Then(NamedTuple):
@@ -35,8 +36,9 @@ class Then(NamedTuple):
 class Past:
     """The states of one log at earlier moments."""
 
-    def __init__(self, live: Live) -> None:
+    def __init__(self, live: Live, moments: Moments) -> None:
         self._live = live
+        self._moments = moments
         self._kept: OrderedDict[tuple[Epoch, Moment], Then] = OrderedDict()
         self._turn = asyncio.Lock()
 
@@ -76,7 +78,7 @@ class Past:
         if held is not None:
             self._kept.move_to_end(key)
             return held
-        replay = Replay(moment)
+        replay = Replay(moment, await self._moments.before(moment))
         while not replay.arrived:
             records = await self._live.reader.read(replay.state.position, PAGE)
             if not records or replay.take(records):

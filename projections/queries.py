@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from engine.adapters.shelf import MemoryShelf
 from engine.contracts import subjects
 from engine.contracts.netmap import SnapshotChunk
 from engine.contracts.queries import BEHIND_SECONDS, QUERIES, HeadReply, Query
@@ -24,6 +25,7 @@ from projections.events import Events
 from projections.history.moment import moment
 from projections.inventory import devices, legacy, lists
 from projections.live import Live
+from projections.moments import Moments
 from projections.netmap.diff import rows as rows_between
 from projections.netmap.state import NetmapState
 from projections.netmap.view import view
@@ -46,9 +48,9 @@ Handler = Callable[[Query], Awaitable[object]]
 class Queries:
     """Answers from what one projection process knows."""
 
-    def __init__(self, live: Live) -> None:
+    def __init__(self, live: Live, moments: Moments | None = None) -> None:
         self._live = live
-        self._past = Past(live)
+        self._past = Past(live, moments or Moments(MemoryShelf(), live.reader))
         self._snapshots = Snapshots(lambda: live.state, live.clock.monotonic)
         self._events = Events(live)
         policies = Policies(live, self._state)

@@ -7,12 +7,14 @@ Rule 3: nothing waits for the bus: what cannot be published is lost, and the cha
         of projections publish the same chain; holders ignore repeats.
 Rule 4: fail closed: a record that cannot be understood ends the process, for it may be a revocation; so does a log
         that is not the one that was read before, and a store that is out of reach for `UNREADABLE_SECONDS`.
-Rule 5: nothing is said or answered before the end of the log was reached for the first time.
+Rule 5: what is kept on the shelf is never needed: it saves reading, and is compared with the log before use.
+Rule 6: nothing is said or answered before the end of the log was reached for the first time.
 """
 
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -20,14 +22,16 @@ import structlog
 
 from engine.adapters.bus.nats import open_bus
 from engine.adapters.clock import SystemClock
+from engine.adapters.shelf import FileShelf, MemoryShelf
 from engine.adapters.store.opening import open_reader
 from engine.config import Settings
 from engine.contracts import subjects
 from engine.contracts.netmap import BOOKMARK_SECONDS
 from engine.contracts.soft import Hello
 from engine.domain.values import Position, TailnetName
-from engine.ports import Bus, Clock, EventReader, Fault, Message, Recorded, Undecodable
+from engine.ports import Bus, Clock, EventReader, Fault, Message, Recorded, Shelf, Undecodable
 from projections.live import Live
+from projections.moments import SUFFIX, Moments
 from projections.netmap.deltas import bookmark, deltas
 from projections.queries import DESCRIPTION, VERSION, Queries
 
@@ -51,8 +55,11 @@ class AnotherLog(Undecodable):
 class Projection:
     """One projection process; `run` is its life."""
 
-    def __init__(self, bus: Bus, reader: EventReader, tailnet: TailnetName, clock: Clock) -> None:
+    def __init__(
+        self, bus: Bus, reader: EventReader, tailnet: TailnetName, clock: Clock, shelf: Shelf | None = None
+    ) -> None:
         self.live: Final = Live(reader, clock)
+        self.moments: Final = Moments(shelf or MemoryShelf(), reader)
         self.ready: Final = asyncio.Event()
         """Set when the log's end was reached for the first time, and queries are answered."""
         self._bus = bus
@@ -83,14 +90,17 @@ class Projection:
             finally:
                 for listener in listeners:
                     listener.cancel()
+                await self.moments.settled()
 
     async def _catch_up(self, stop: asyncio.Event) -> None:
-        """Read to the end of the log, telling nobody."""
+        """Read to the end of the log, telling nobody; from the newest moment of it that is kept."""
         gc.disable()  # a replay makes no garbage cycles; collecting while it builds costs more than the fold
         try:
+            await self._resume()
             while not stop.is_set():
                 records = await self._read()
                 self.live.take(records)
+                await self.moments.note(self.live)
                 if len(records) < PAGE:
                     break
                 await asyncio.sleep(0)  # a reader in memory never waits
@@ -99,8 +109,19 @@ class Projection:
         gc.collect()
         gc.freeze()
 
+    async def _resume(self) -> None:
+        try:
+            await self.moments.open()
+            kept = await self.moments.newest()
+        except Fault as fault:
+            _log.warning("the log is read from its beginning", why=str(fault))
+            return
+        if kept is not None:
+            self.live.resume(kept)
+            _log.info("started from a kept moment", position=kept.state.position)
+
     async def _open(self) -> None:
-        endpoints = Queries(self.live).endpoints(self._tailnet)
+        endpoints = Queries(self.live, self.moments).endpoints(self._tailnet)
         await self._bus.serve(subjects.QUERY_SERVICE, VERSION, DESCRIPTION, endpoints)
         hello = subjects.soft(self._tailnet, ORIGIN, "hello")
         await self._publish(hello, msgspec.json.encode(Hello(origin=ORIGIN)))
@@ -115,6 +136,7 @@ class Projection:
             records = await self._read()
             if records:
                 await self._tell(records)
+                await self.moments.note(self.live)
             elif self._clock.monotonic() - self._told >= BOOKMARK_SECONDS:
                 await self._mark()
             if len(records) < PAGE:
@@ -196,7 +218,8 @@ async def run_projection(settings: Settings, stop: asyncio.Event) -> None:
     try:
         reader = open_reader(settings.store_url(), tailnet=tailnet)
         try:
-            await Projection(bus, reader, tailnet, SystemClock()).run(stop)
+            shelf = FileShelf(Path(settings.directory) / "moments" / tailnet, SUFFIX)
+            await Projection(bus, reader, tailnet, SystemClock(), shelf).run(stop)
         finally:
             await reader.close()
     finally:

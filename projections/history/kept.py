@@ -111,7 +111,7 @@ def unpack(data: bytes, *, limit: int = MAX_OCTETS) -> Kept:
             raise BadKept("it is of another version of this program")
         body = _DECODER.decode(encoded)
         state = rebuild(tailnet_of(body.tables), body.epoch, body.positions)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (msgspec.MsgspecError, ValueError, LookupError) as error:
         raise BadKept(f"it cannot be understood: {error}") from error
     state.position, state.at, state.digest = body.position, body.at, body.digest
     return Kept(state, Causes.of_tables(body.causes), Versions(body.versions))

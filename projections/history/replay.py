@@ -10,17 +10,18 @@ from typing import assert_never
 
 from engine.ports import Recorded
 from projections.history.causes import Causes
+from projections.history.kept import Kept
 from projections.history.moment import AtPosition, AtTime, Moment
 from projections.netmap.fold import fold
 from projections.netmap.state import NetmapState
 
 
 class Replay:
-    """A state on its way to a moment."""
+    """A state on its way to a moment, from the beginning of the log or from an earlier moment of it."""
 
-    def __init__(self, until: Moment) -> None:
-        self.state = NetmapState()
-        self.causes = Causes()
+    def __init__(self, until: Moment, start: Kept | None = None) -> None:
+        self.state = NetmapState() if start is None else start.state
+        self.causes = Causes() if start is None else start.causes
         self.arrived = False
         self._until = until
 

@@ -1,7 +1,7 @@
 """Which command was recorded where: the latest of them by id.
 
-Rule 1: at most `limit` are held, the latest; `complete` says whether any has been let go: then a command that is not
-        here may still be in the log, and whoever asks must read it.
+Rule 1: at most `limit` are held, the latest; of receipts up to `since` nothing is known: a command that is not here may still be in
+        the log up to there, and whoever asks must read it.
 """
 
 from collections import OrderedDict
@@ -13,13 +13,14 @@ from engine.ports import Recorded
 
 RECEIPTS: Final = 200_000
 """How many are held: about 40 MiB."""
+NOWHERE: Final = Position(0)
 
 
 class Receipts:
-    """Positions of receipts by command id; not `complete` from the start: earlier records were not taken in."""
+    """Positions of receipts by command id; records up to `since` were not taken in."""
 
-    def __init__(self, limit: int = RECEIPTS, *, complete: bool = True) -> None:
-        self.complete = complete
+    def __init__(self, limit: int = RECEIPTS, *, since: Position = NOWHERE) -> None:
+        self.since = since
         self._limit = limit
         self._held: OrderedDict[CommandId, Position] = OrderedDict()
 
@@ -29,8 +30,7 @@ class Receipts:
             return
         self._held[record.envelope.command_id] = record.position
         if len(self._held) > self._limit:
-            self._held.popitem(last=False)
-            self.complete = False
+            _, self.since = self._held.popitem(last=False)
 
     def find(self, command: CommandId) -> Position | None:
         """Return where the command's receipt is, if it is among the held."""

@@ -332,7 +332,7 @@ async def test_a_commands_receipt_is_found_even_when_it_is_no_longer_held() -> N
         assert (first["command"]["name"], first["command"]["commandId"]) == ("node.rename", wanted)
         assert await at.refused("command", "get", id="never") == "command.not_found"
         at.live.receipts._held.clear()
-        at.live.receipts.complete = False
+        at.live.receipts.since = at.live.state.position
         assert await at.ask("command", "get", id=wanted) == first
         assert await at.refused("command", "get", id="never") == "command.not_found"
 

@@ -13,7 +13,7 @@ def test_receipts_are_found_by_their_command_and_nothing_else_is() -> None:
         receipts.add(record)
     assert receipts.find(CommandId("command-2")) == LOG[2].position
     assert receipts.find(CommandId("command-1")) is None
-    assert receipts.complete
+    assert receipts.since == 0
 
 
 def test_the_oldest_are_let_go_and_that_is_said() -> None:
@@ -22,4 +22,4 @@ def test_the_oldest_are_let_go_and_that_is_said() -> None:
         receipts.add(record)
     assert receipts.find(CommandId("command-2")) is None
     assert receipts.find(CommandId("command-6")) == LOG[6].position
-    assert not receipts.complete
+    assert receipts.since == LOG[4].position

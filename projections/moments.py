@@ -1,0 +1,179 @@
+"""Packed moments of one log on a shelf: from where a projection starts, and a replay, instead of at the beginning.
+
+Rule 1: one is kept about every `EVERY` records, as the present passes; packing and writing go on beside it, one at a time.
+Rule 2: there are at most `MOST`, in `MOST_OCTETS`: then the one goes that leaves the smallest gap, of alike ones the oldest. The
+        newest never goes.
+Rule 3: nothing on the shelf is believed: a moment is used if it is whole, of this code's fold, and the log has the record that it
+        names at its position. Any other is let go with a word in the log, and the next older one is tried.
+Rule 4: a shelf that fails costs time, never an answer.
+"""
+
+import asyncio
+import re
+from bisect import insort
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+import structlog
+
+from engine.domain.values import Millis, Position
+from engine.ports import EventReader, Fault, Shelf
+from projections.history.kept import BadKept, Kept, encode, pack, unpack
+from projections.history.moment import AtPosition, Moment
+from projections.live import Live
+
+EVERY: Final = 10_000
+"""Records: they take some 0.15 s to fold."""
+MOST: Final = 200
+MOST_OCTETS: Final = 1024 * 1024 * 1024
+SUFFIX: Final = ".moment"
+"""Of the files."""
+
+_NAME: Final = re.compile(r"(\d{1,18})-(\d{1,18})", re.ASCII)
+_log = structlog.get_logger(__name__)
+
+
+class Place(NamedTuple):
+    """A moment on the shelf: the position and the time of its last record, and how large it is packed."""
+
+    position: Position
+    at: Millis
+    octets: int
+
+    @property
+    def name(self) -> str:
+        """Return what it is called on the shelf."""
+        return f"{self.position}-{self.at}"
+
+
+class Moments:
+    """What is on the shelf, in order of the log; before `open` nothing is known of it."""
+
+    def __init__(
+        self,
+        shelf: Shelf,
+        reader: EventReader,
+        *,
+        every: int = EVERY,
+        most: int = MOST,
+        octets: int = MOST_OCTETS,
+    ) -> None:
+        self.places: list[Place] = []
+        self._shelf = shelf
+        self._reader = reader
+        self._every = every
+        self._most = most
+        self._octets = octets
+        self._passed = Position(0)
+        """Where the last one was kept, or begun to be."""
+        self._writing: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Look what is there.
+
+        Raises:
+            Fault: the shelf cannot be read.
+        """
+        found = await asyncio.to_thread(self._shelf.names)
+        self.places = sorted(_placed(found.items()))
+        for name in found.keys() - {place.name for place in self.places}:
+            await self._let_go(name, "it has no moment's name")
+
+    async def newest(self) -> Kept | None:
+        """Return the last moment that holds for the log.
+
+        Raises:
+            Fault: the log cannot be read.
+        """
+        kept = await self._first(reversed(self.places))
+        if kept is not None:
+            self._passed = kept.state.position
+        return kept
+
+    async def before(self, moment: Moment) -> Kept | None:
+        """Return the last one at or before the moment; its state is the caller's own.
+
+        Raises:
+            Fault: the log cannot be read.
+        """
+        return await self._first(place for place in reversed(self.places) if _is_before(place, moment))
+
+    async def note(self, live: Live) -> None:
+        """Keep the present if that is due; waits only for one that is still being written."""
+        state = live.state
+        if not state.epoch or state.position // self._every <= self._passed // self._every:
+            return
+        await self.settled()
+        self._passed = state.position
+        encoded = encode(state, live.causes, live.policies)
+        self._writing = asyncio.create_task(self._keep(state.position, state.at, encoded))
+
+    async def settled(self) -> None:
+        """Wait until nothing is being written."""
+        if self._writing is not None:
+            await self._writing
+            self._writing = None
+
+    async def _keep(self, position: Position, at: Millis, encoded: bytes) -> None:
+        try:
+            packed = await asyncio.to_thread(pack, encoded)
+            place = Place(position, at, len(packed))
+            await asyncio.to_thread(self._shelf.put, place.name, packed)
+        except Fault as fault:
+            _log.warning("a moment was not kept", position=position, why=str(fault))
+            return
+        self.places = [held for held in self.places if held.name != place.name]
+        insort(self.places, place)
+        while (goes := self._superfluous()) is not None:
+            self.places.remove(goes)
+            await asyncio.to_thread(self._shelf.drop, goes.name)
+
+    def _superfluous(self) -> Place | None:
+        """Return which one has to go; None while there is room (rule 2)."""
+        held = self.places
+        if len(held) <= self._most and sum(place.octets for place in held) <= self._octets:
+            return None
+        inner = range(1, len(held) - 1)
+        if not inner:
+            return held[0] if len(held) > 1 else None
+        return held[min(inner, key=lambda index: held[index + 1].position - held[index - 1].position)]
+
+    async def _first(self, places: Iterable[Place]) -> Kept | None:
+        for place in list(places):
+            try:
+                return await self._loaded(place)
+            except BadKept as bad:
+                self.places = [held for held in self.places if held != place]
+                await self._let_go(place.name, str(bad))
+        return None
+
+    async def _loaded(self, place: Place) -> Kept:
+        data = await asyncio.to_thread(self._shelf.get, place.name)
+        if data is None:
+            raise BadKept("it is not there")
+        kept = await asyncio.to_thread(unpack, data)
+        state = kept.state
+        if (state.position, state.at) != (place.position, place.at):
+            raise BadKept("it is not the moment that its name says")
+        records = await self._reader.read(Position(state.position - 1), 1)
+        if not records or (records[0].position, records[0].digest) != (state.position, state.digest):
+            raise BadKept("it is of another log")
+        return kept
+
+    async def _let_go(self, name: str, why: str) -> None:
+        _log.warning("a kept moment is of no use", name=name, why=why)
+        await asyncio.to_thread(self._shelf.drop, name)
+
+
+def _placed(found: Iterable[tuple[str, int]]) -> Iterable[Place]:
+    for name, octets in found:
+        match = _NAME.fullmatch(name)
+        if match is not None:
+            place = Place(Position(int(match[1])), Millis(int(match[2])), octets)
+            if place.name == name and place.position:
+                yield place
+
+
+def _is_before(place: Place, moment: Moment) -> bool:
+    """Return whether all records up to the place are at or before the moment: recorded time never goes back."""
+    return place.position <= moment.position if isinstance(moment, AtPosition) else place.at <= moment.at
