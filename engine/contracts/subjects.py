@@ -21,6 +21,7 @@ QUERY_SERVICE: Final = "netmap-queries"
 CMDQ_STREAM: Final = "NETMAP_CMDQ"
 RES_STREAM: Final = "NETMAP_RES"
 DLQ_STREAM: Final = "NETMAP_DLQ"
+EVENT_STREAM: Final = "NETMAP_EVENTS"
 API: Final = "api"
 _API_ACTOR: Final = re.compile(r"api-([0-9a-f]{12})")
 _API_SUBJECT: Final = re.compile(r"[^.]+\.[^.]+\.[^.]+\.as\.api\.([0-9a-f]{12})\.cmd\..+")
@@ -104,6 +105,16 @@ def log_head(tailnet: TailnetName) -> str:
 def log_checkpoint(tailnet: TailnetName) -> str:
     """Return where the engine says, signed, what the log is: for witnesses to keep."""
     return f"{ROOT}.{tailnet}.log.checkpoint"
+
+
+def event(tailnet: TailnetName, stream: str, tag: str) -> str:
+    """Return where an event is told: `netmap.v1.default.ev.peer.100000001.PeerRegistered`; `stream` is as `peer/100000001`."""
+    return f"{ROOT}.{tailnet}.ev.{stream.replace('/', '.')}.{tag.partition('.')[0]}"
+
+
+def events(tailnet: TailnetName) -> str:
+    """Return the wildcard over all events of a tailnet."""
+    return f"{ROOT}.{tailnet}.ev.>"
 
 
 def map_delta(tailnet: TailnetName) -> str:

@@ -36,7 +36,11 @@ class Column(NamedTuple):
 
 def emit(form: str, value: object) -> None:
     """Write a document that is not a table."""
-    value = timed(value)
+    emit_verbatim(form, timed(value))
+
+
+def emit_verbatim(form: str, value: object) -> None:
+    """Write a document whose times, if any, are as they should be written."""
     match form:
         case "jsonl" | "json-line":
             items = value if isinstance(value, list | tuple) else [value]
