@@ -7,8 +7,8 @@ Rule 3: a session whose difference can no longer be told, or whose node is gone 
         comes back and gets everything.
 Rule 4: every frame but the keep-alive has `ControlTime`: without it some clients take short frames for keep-alives.
 Rule 5: a client of `HASTY` may configure WireGuard before its sockets know the key of a WireGuard-only peer, fail, and try
-        again only when the configuration differs: it is told such peers once more, with their routes in another
-        order, which is the same entitlement.
+        again only when the configuration differs: it is told such peers again, with their routes in another order, and
+        later, for who was busy, in the first one: always the same entitlement.
 Rule 6: nobody is told that it has no peers by an empty list: peers that went are removed by id (S6).
 """
 
@@ -29,6 +29,10 @@ from frontends.wire.tailcfg.map import Debug, MapResponse
 HASTY: Final = range(116, 142)
 """Capability versions that rule 5 is for: seen with 131 (v1.92.5, where ipn/ipnlocal tells magicsock of a netmap over
 an event bus and does not wait); 115 (v1.82.0) and 142 (v1.102.3) were seen to do it in order."""
+
+SETTLE_SECONDS: Final = (1.0, 5.0)
+"""After which, each from the one before, a client is told again: an idle one has taken in a frame after the first, one on a
+busy machine after both (a client under load was seen not to come back to an enabled exit after one second alone)."""
 
 
 class End(Enum):
@@ -55,8 +59,8 @@ class Session:
         self.node: Final = node
         self.capver: Final = capver
         self.told: Standing | None = None
-        self.unsettled = False
-        """Whether `settle` has something to say."""
+        self.unsettled = 0
+        """How many times `settle` still has something to say."""
 
     def first(self, view: View, lists: PeerLists, time: str) -> Whole | End:
         """Return everything that the node may know."""
@@ -90,22 +94,24 @@ class Session:
 
     def settle(self, time: str) -> bytes | None:
         """Return the frame of rule 5, to be sent when the client has had time for the last one; None if there is none."""
-        told, self.unsettled = self.told, False
-        if told is None or not told.extras:
+        told = self.told
+        if not self.unsettled or told is None or not told.extras:
+            self.unsettled = 0
             return None
-        again = (
-            msgspec.structs.replace(e.node, allowed_ips=_turned(e.node.allowed_ips)) for e in told.extras
-        )
-        return encode(MapResponse(peers_changed=tuple(fragment(node) for node in again), control_time=time))
+        self.unsettled -= 1
+        again = (_turned(extra) if self.unsettled % 2 else extra.data for extra in told.extras)
+        return encode(MapResponse(peers_changed=tuple(map(msgspec.Raw, again)), control_time=time))
 
     def _look_at(self, before: tuple[Fragment, ...], now: tuple[Fragment, ...]) -> None:
         if self.capver in HASTY and before is not now:
             known = {extra.node.key for extra in before}
-            self.unsettled |= any(extra.node.key not in known for extra in now)
+            if any(extra.node.key not in known for extra in now):
+                self.unsettled = len(SETTLE_SECONDS)
 
 
-def _turned(routes: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    return routes and routes[::-1]
+def _turned(extra: Fragment) -> bytes:
+    routes = extra.node.allowed_ips
+    return fragment(msgspec.structs.replace(extra.node, allowed_ips=routes and routes[::-1]))
 
 
 def _everything(view: View, now: Standing, time: str) -> MapResponse:

@@ -17,7 +17,7 @@ from engine.domain.values import NodeId
 from engine.ports import Clock
 from frontends.control.peerlist import PeerLists
 from frontends.control.replica import Replica, Touched
-from frontends.control.session import End, Session
+from frontends.control.session import SETTLE_SECONDS, End, Session
 from frontends.control.view import View
 from frontends.wire import timetext
 from frontends.wire.mapframe import KEEP_ALIVE, Encoder, join
@@ -31,8 +31,6 @@ MAX_PAUSE: Final = 0.25
 AT_A_TIME: Final = 200
 """Sessions that are told before the loop gets its turn: about 5 ms."""
 TICK_SECONDS: Final = 1.0
-SETTLE_SECONDS: Final = 1.0
-"""After which a client has certainly taken in a frame (see `Session.settle`)."""
 _MAX_FRAMES: Final = 256
 
 
@@ -173,8 +171,8 @@ class Sessions:
             held.settle_at = math.inf
             text = session.settle(self._time())
             frame = None if text is None else self._encoder.encode(text)
-        elif session.unsettled and held.settle_at == math.inf:
-            held.settle_at = now + SETTLE_SECONDS
+        if session.unsettled and held.settle_at == math.inf:
+            held.settle_at = now + SETTLE_SECONDS[-session.unsettled]
         if frame is None and now >= held.due:
             frame = KEEP_ALIVE
         if frame is not None:
