@@ -36,6 +36,8 @@ main = Nouns(
         "netmap": f"{_HERE}.netmap:netmap",
         "events": f"{_HERE}.events:events",
         "schema": f"{_HERE}.schema:schema",
+        "backup": f"{_HERE}.backup:backup",
+        "restore": f"{_HERE}.backup:restore",
         "derp": f"{_HERE}.derp:derp",
         "dns": f"{_HERE}.dns:dns",
         "settings": f"{_HERE}.settings:settings",

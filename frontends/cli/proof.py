@@ -55,15 +55,15 @@ def verify(
     """Look at every record of the log: is it as it was written? Ends with 1 at the first that is not."""
     from engine.adapters.store import audit
 
-    known = list(_known(operator, files, keys, offline=offline))
-    with _opened(operator, store) as rows, _progress(operator, rows) as progress:
-        verdict = audit.verify(rows, [checkpoint for checkpoint, _ in known], progress)
+    notes = list(known(operator, files, keys, offline=offline))
+    with opened_rows(operator, store) as rows, progress_of(operator, rows.end()) as progress:
+        verdict = audit.verify(rows, [checkpoint for _, checkpoint, _ in notes], progress)
     facts = {
         "records": verdict.records,
         "position": verdict.position,
         "root": verdict.root.hex(),
-        "checkpoints": len(known),
-        "signed": sum(signed for _, signed in known),
+        "checkpoints": len(notes),
+        "signed": sum(signed for *_, signed in notes),
     }
     broken = verdict.broken
     if broken is not None:
@@ -77,7 +77,7 @@ def verify(
         output.emit(operator.form, {"holds": True, **facts, "broken": None})
         return
     output.emit_facts({"holds": True, **facts})
-    if not known:
+    if not notes:
         text.warn("nothing was known of this log: that its end was cut off would not be seen")
 
 
@@ -97,7 +97,7 @@ def prove(operator: Operator, position: int, store: str | None, file: str | None
 
     note = _last(_read(file), file) if file else str(operator.ask("log", "checkpoint")["note"])
     try:
-        with _opened(operator, store) as rows, _progress(operator, rows) as progress:
+        with opened_rows(operator, store) as rows, progress_of(operator, rows.end()) as progress:
             proof = audit.prove(rows, _position(position), note, progress)
     except BadNoteError as error:
         raise _bad(error) from None
@@ -168,10 +168,14 @@ def _facts(operator: Operator, facts: dict[str, object]) -> None:
         output.emit(operator.form, facts)
 
 
-def _known(
+def known(
     operator: Operator, files: tuple[str, ...], keys: tuple[str, ...], *, offline: bool
-) -> Iterator[tuple["Checkpoint", bool]]:
-    """Yield what is known of the log, and whether a known key signed it (rule 2)."""
+) -> Iterator[tuple[str, "Checkpoint", bool]]:
+    """Yield what is known of the log: the notes, what they say, and whether a known key signed them (rule 2).
+
+    Raises:
+        Failure: a file cannot be read (exit 2), or a note is forged (exit 1).
+    """
     from engine.contracts.checkpoint import BadNoteError, notes_in, read
 
     own = Path(operator.place.directory) / CHECKPOINTS
@@ -190,9 +194,10 @@ def _known(
     for name, notes in sources.items():
         for note in notes:
             try:
-                yield read(note, verifiers)
+                checkpoint, signed = read(note, verifiers)
             except BadNoteError as error:
                 raise Failure(Exit.FAILED, Trouble("checkpoint.bad", f"{name}: {error}")) from None
+            yield note, checkpoint, signed
 
 
 def _verifiers(operator: Operator, keys: tuple[str, ...], notes: Iterable[str]) -> list["Verifier"]:
@@ -240,7 +245,7 @@ def _position(number: int) -> Any:
 
 
 @contextmanager
-def _opened(operator: Operator, store: str | None) -> Iterator["Rows"]:
+def opened_rows(operator: Operator, store: str | None) -> Iterator["Rows"]:
     """Give the rows of the store.
 
     Raises:
@@ -260,7 +265,7 @@ def _opened(operator: Operator, store: str | None) -> Iterator["Rows"]:
 
 
 @contextmanager
-def _progress(operator: Operator, rows: "Rows") -> Iterator[Callable[[int, int], None]]:
+def progress_of(operator: Operator, end: int) -> Iterator[Callable[[int, int], None]]:
     """Give what is called with a position and a count; a person who watches sees a bar with the rate."""
     if operator.form != "table" or not sys.stderr.isatty():
         yield lambda *_: None
@@ -270,5 +275,5 @@ def _progress(operator: Operator, rows: "Rows") -> Iterator[Callable[[int, int],
 
     columns = (BarColumn(), TaskProgressColumn(show_speed=True), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("records", total=rows.end())
+        task = bar.add_task("records", total=end)
         yield lambda position, _: bar.update(task, completed=position)

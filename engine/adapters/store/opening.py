@@ -12,9 +12,10 @@ from weakref import WeakValueDictionary
 
 from engine.adapters.store.audit import Rows
 from engine.adapters.store.codec import Codec
-from engine.adapters.store.log import Log, Recording
+from engine.adapters.store.log import Log
 from engine.adapters.store.memory import MemoryEventReader, MemoryEventStore, MemoryLog
 from engine.adapters.store.recorded import RecordedReader, RecordedStore
+from engine.adapters.store.restore import Fillable
 from engine.adapters.store.sqlite import SqliteRecording
 from engine.domain.values import TailnetName
 from engine.ports import EventReader, EventStore, Fault
@@ -55,6 +56,15 @@ def open_rows(url: str) -> Rows:
     return Rows(_recording(url, read_only=True))
 
 
+def open_target(url: str) -> Fillable:
+    """Return where a log can be restored to; nothing is touched yet.
+
+    Raises:
+        Fault: not a URL of a store that outlives this process.
+    """
+    return _recording(url, read_only=False)
+
+
 def _memory(url: str, tailnet: str) -> MemoryLog:
     log = _in_memory.get((url, tailnet))
     if log is None:
@@ -62,7 +72,7 @@ def _memory(url: str, tailnet: str) -> MemoryLog:
     return log
 
 
-def _recording(url: str, *, read_only: bool) -> Recording:
+def _recording(url: str, *, read_only: bool) -> Fillable:
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite" and rest.startswith("/"):
         return SqliteRecording(Path("/", rest.lstrip("/")), read_only=read_only)

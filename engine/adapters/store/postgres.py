@@ -12,7 +12,7 @@ Rule 6: the server must be durable (`REQUIRED`), and POSTGRES_ENABLE_DB_FUNCTION
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from eventsourcing.utils import strtobool
 from psycopg import Cursor
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
+from psycopg.sql import SQL, Identifier
 
 from engine.adapters.store.log import LogMovedError
 from engine.ports import Fault, WrongFence
@@ -61,6 +62,11 @@ _MAKE_FENCE: Final = """
 _RAISE_FENCE: Final = """
     INSERT INTO netmap_fence AS f (fence) VALUES (1) ON CONFLICT (one) DO UPDATE SET fence = f.fence + 1 RETURNING fence
 """
+
+_COPY: Final = SQL(
+    "COPY {table} (originator_id, originator_version, topic, state, notification_id) FROM STDIN"
+)
+_SET_SEQUENCE: Final = "SELECT setval(pg_get_serial_sequence(%s, 'notification_id'), %s)"
 
 
 class FencedRecorder(PostgresApplicationRecorder):
@@ -176,6 +182,25 @@ class PostgresRecording:
         recorder.create_table()
         recorder.raise_fence()
         self._recorder = recorder
+
+    def fill(self, rows: Iterable[Notification]) -> None:
+        """Store the rows of another log under their positions; see `Fillable.fill`.
+
+        The library's recorder takes positions from the table's sequence, so this copies the rows itself, in the library's
+        transaction, and then sets the sequence: it is not rolled back, and a higher one only makes a hole.
+        """
+        recorder = self.recorder()
+        table = Identifier(self._datastore.schema, recorder.events_table_name)
+        with self._datastore.transaction(commit=True) as cursor:
+            found = cursor.execute(recorder.max_notification_id_statement).fetchone()
+            if found is None or found["max"]:
+                raise Fault("the database has records already: restore into another one")
+            last = 0
+            with cursor.copy(_COPY.format(table=table)) as copy:
+                for row in rows:
+                    copy.write_row((row.originator_id, row.originator_version, row.topic, row.state, row.id))
+                    last = row.id
+            cursor.execute(_SET_SEQUENCE, (table.as_string(cursor), last))
 
     def close(self) -> None:
         """Close the connections; the lock goes with its own, last."""

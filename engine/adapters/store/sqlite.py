@@ -10,13 +10,13 @@ Rule 4: readers open the file read-only and never create it.
 import fcntl
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 from urllib.parse import quote
 
 from eventsourcing.domain import EventSourcingError
-from eventsourcing.persistence import StoredEvent
+from eventsourcing.persistence import Notification, StoredEvent
 from eventsourcing.sqlite import (
     SQLiteApplicationRecorder,
     SQLiteConnection,
@@ -109,6 +109,21 @@ class SqliteRecording:
         if not self._path.exists():
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         self._recorder.create_table()
+
+    def fill(self, rows: Iterable[Notification]) -> None:
+        """Store the rows of another log under their positions; see `Fillable.fill`.
+
+        The library's recorder lets SQLite choose rowids, so this says the insert itself, in the library's transaction.
+        """
+        with self._datastore.transaction(commit=True) as cursor:
+            cursor.execute(self._recorder.select_max_notification_id_statement)
+            if cursor.fetchone()[0]:
+                raise Fault(f"{self._path} has records already: restore into another place")
+            cursor.executemany(
+                f"INSERT INTO {self._recorder.events_table_name} "  # noqa: S608 (the library's name of a table)
+                "(rowid, originator_id, originator_version, topic, state) VALUES (?, ?, ?, ?, ?)",
+                ((row.id, row.originator_id, row.originator_version, row.topic, row.state) for row in rows),
+            )
 
     def close(self) -> None:
         """Close the connections, then let go of the lock."""

@@ -60,6 +60,7 @@ def test_every_command_that_changes_something_takes_a_reason_and_an_id() -> None
         "dump",
         "doctor",
         "health",
+        "backup",
         "version",
         "completion",
         "serve",
