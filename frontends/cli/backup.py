@@ -7,7 +7,7 @@ Rule 3: a restore changes nothing before the backup was looked at wholly, and no
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from frontends.cli.proof import CHECKPOINTS, known, opened_rows, progress_of
 if TYPE_CHECKING:
     from engine.adapters.store.archive import Backup, Manifest, Until
     from engine.adapters.store.restore import Restored
+    from engine.domain.values import Position
 
 ACTOR: Final = "operator"
 KEYS: Final = "keys"
@@ -103,11 +104,12 @@ def restore(operator: Operator, file: str, at: str | None, store: str | None) ->
 
 
 def _restored(operator: Operator, kept: "Backup", until: "Until", store: str | None) -> "Restored":
-    """Fill the store, and put keys and checkpoints into the directory as soon as the store is known to be empty."""
+    """Fill the store, and put keys and checkpoints into the directory before it commits."""
     from engine.adapters.clock import SystemClock
     from engine.adapters.ids import RandomIds
     from engine.adapters.store import restore as into
     from engine.adapters.store.opening import open_target
+    from engine.contracts.checkpoint import read
     from engine.domain.values import CommandId, Epoch, Millis
 
     given = {"directory": operator.place.directory, "store": store, "tailnet": operator.place.tailnet}
@@ -122,13 +124,13 @@ def _restored(operator: Operator, kept: "Backup", until: "Until", store: str | N
         reason=operator.reason,
     )
 
-    def put() -> None:
+    def put(last: "Position") -> None:
         _put_keys(folder, kept.keys())
-        _put_checkpoints(folder, kept.notes())
+        _put_checkpoints(folder, [note for note in kept.notes() if read(note, ())[0].position <= last])
 
     with progress_of(operator, kept.manifest.position) as progress:
         return into.restore(
-            kept, open_target(settings.store_url()), beginning, until=until, before=put, progress=progress
+            kept, open_target(settings.store_url()), beginning, until=until, ready=put, progress=progress
         )
 
 
@@ -206,7 +208,7 @@ def _put_keys(folder: Path, keys: Mapping[str, bytes]) -> None:
             _write(path, octets, 0o600)
 
 
-def _put_checkpoints(folder: Path, notes: tuple[str, ...]) -> None:
+def _put_checkpoints(folder: Path, notes: Sequence[str]) -> None:
     """Write the old checkpoints; those of another history are moved aside, they would not hold any more."""
     path = folder / CHECKPOINTS
     if path.exists():

@@ -157,9 +157,9 @@ class RestoreContract:
         path = kept(tmp_path / "a", log_of())
         restored(path, url)
         before = stored(url)
-        asked: list[bool] = []
+        asked: list[Position] = []
         with Backup(path) as backup, pytest.raises(Fault, match="records already"):
-            restore.restore(backup, open_target(url), BEGINNING, before=lambda: asked.append(True))
+            restore.restore(backup, open_target(url), BEGINNING, ready=asked.append)
         assert stored(url) == before
         assert asked == []
 

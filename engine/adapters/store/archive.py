@@ -61,7 +61,7 @@ class BrokenError(Exception):
 
     def __init__(self, broken: Break) -> None:
         super().__init__(
-            f"at position {broken.at}, {broken.why}; everything up to {broken.after} is as it was"
+            f"at position {broken.at}, {broken.why}; everything before {broken.after} is as it was"
         )
         self.broken: Final = broken
 

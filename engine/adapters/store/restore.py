@@ -63,7 +63,7 @@ def restore(
     beginning: Beginning,
     *,
     until: Until = _EVERYTHING,
-    before: Callable[[], None] = lambda: None,
+    ready: Callable[[Position], None] = lambda _: None,
     progress: Progress = lambda *_: None,
 ) -> Restored:
     """Fill the store with the records of a backup that was checked.
@@ -73,7 +73,7 @@ def restore(
         target: the store; it is closed at the end.
         beginning: of the new history.
         until: the last moment that is wanted.
-        before: called when the store was found to be empty.
+        ready: called with the position of the last record, when all are in and nothing is committed.
         progress: called after each record.
 
     Raises:
@@ -83,8 +83,8 @@ def restore(
     history = _History(beginning, backup.manifest.tailnet, progress)
 
     def rows() -> Iterator[Notification]:
-        before()
         yield from history.of(whole_commands(backup.rows(), until))
+        ready(history.walk.position)
 
     try:
         if not target.take():

@@ -86,7 +86,7 @@ def test_a_file_that_is_there_is_not_written_over(path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "at"),
     [
-        (lambda octets: octets.replace(b"anna-2", b"anna-X"), 20),
+        (lambda octets: octets.replace(b"anna-2", b"anna-X"), 8),
         (lambda octets: octets.replace("ünïcode".encode(), b"unicode", 1), 2),
         (without(4), 20),
         (without(0), 2),
@@ -114,12 +114,31 @@ def test_moved_positions_are_found_by_checkpoint_or_manifest(path: Path) -> None
         checked(bare)
 
 
-def test_a_manifest_that_says_something_else_is_refused(path: Path) -> None:
-    for old, new in ((b'"records": 9', b'"records": 8'), (b'"old"', b'"new"')):
-        with pytest.raises(BadBackupError, match="manifest says"):
-            checked(changed(path, MANIFEST, lambda octets, old=old, new=new: octets.replace(old, new)))
-    with pytest.raises(BadBackupError, match="version knows"):
-        checked(changed(path, MANIFEST, lambda octets: octets.replace(b"backup/1", b"backup/2")))
+def test_a_changed_last_record_is_found_without_a_successor(path: Path) -> None:
+    def change(octets: bytes) -> bytes:
+        before, _, after = octets.rpartition(b"operator")
+        return before + b"mallory_" + after
+
+    bad = changed(path, RECORDS, change)
+    with pytest.raises(BrokenError, match="not the record that was known here"):
+        checked(bad)
+    with pytest.raises(BadBackupError, match="manifest says digest"):
+        checked(changed(bad.rename(path), NOTES, lambda _: b""))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        (b'"records": 9', b'"records": 8', "manifest says records"),
+        (b'"epoch": "old"', b'"epoch": "new"', "manifest says epoch"),
+        (b"backup/1", b"backup/2", "version knows"),
+    ],
+)
+def test_a_manifest_that_says_something_else_is_refused(
+    path: Path, old: bytes, new: bytes, told: str
+) -> None:
+    with pytest.raises(BadBackupError, match=told):
+        checked(changed(path, MANIFEST, lambda octets: octets.replace(old, new)))
 
 
 def test_a_flipped_octet_is_refused_or_changes_nothing(path: Path) -> None:

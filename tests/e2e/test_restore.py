@@ -1,0 +1,120 @@
+"""The drill: a directory is destroyed while it was in use, and comes back from a backup, as another history."""
+
+import asyncio
+import json
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.test_serve import REGISTER, Serving
+from tests.kit.operator import operator
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture
+def serving(tmp_path: Path) -> Iterator[Serving]:
+    made = Serving(tmp_path)
+    yield made
+    if made.proc is not None:
+        made.proc.close()
+
+
+def types(serving: Serving, line: str) -> str:
+    """Type a line that works; return what it wrote."""
+    done = serving.types(line)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def lists(serving: Serving) -> dict[str, Any]:
+    """What there is."""
+    lines = ("user list", "node list", "wg list", "preauthkey list")
+    return {line: json.loads(types(serving, f"netmap {line} -o json")) for line in lines}
+
+
+def epoch(serving: Serving) -> str:
+    """The epoch of which the projection's answers are."""
+
+    async def ask() -> str:
+        async with operator(serving.directory) as asking:
+            return str((await asking.ask("head", "get"))["epoch"])
+
+    return asyncio.run(ask())
+
+
+def test_a_destroyed_directory_comes_back_under_a_new_epoch(serving: Serving, tmp_path: Path) -> None:
+    serving.start()
+    types(serving, "netmap user create alice")
+    types(serving, "netmap preauthkey create --user alice")
+    types(serving, REGISTER)
+    types(serving, "netmap events checkpoint")
+    there, old = lists(serving), epoch(serving)
+    kept = tmp_path / "kept"
+    kept.write_text(types(serving, "netmap events checkpoint"))
+    key = types(serving, "netmap events key").strip()
+
+    said = json.loads(types(serving, f"netmap backup {tmp_path} --with-keys -o json"))
+    assert (said["epoch"], said["checkpoint"]) == (old, True)
+    types(serving, "netmap user create lost")  # after the backup: it will be gone
+
+    assert serving.proc is not None
+    serving.proc.kill()
+    shutil.rmtree(serving.directory)
+    done = serving.types(f"netmap restore {said['file']} --reason 'the disk burnt' -o json")
+    assert done.returncode == 0, done.stderr
+    restored = json.loads(done.stdout)
+    assert (restored["was"], restored["records"]) == (old, said["records"] + 1)
+
+    serving.start()
+    assert lists(serving) == there
+    assert epoch(serving) == restored["epoch"] != old
+    assert types(serving, "netmap events key").strip().rpartition("+")[2] == key.rpartition("+")[2]
+    verified = json.loads(types(serving, f"netmap events verify --checkpoints {kept} --key {key} -o json"))
+    assert verified["holds"]
+    assert verified["signed"] >= 1
+    assert (serving.directory / "checkpoints").read_text().startswith(f"netmap-engine/default/{old}\n")
+    types(serving, "netmap user create found")
+    [begun] = [
+        event
+        for event in json.loads(types(serving, "netmap events list --grep 'the disk burnt' -o json"))
+        if event["type"] == "LogStarted.v1"
+    ]
+    assert (begun["cause"], begun["position"]) == ("restore", restored["position"])
+    serving.interrupt()
+    again = serving.types(f"netmap restore {said['file']}")
+    assert "records already" in again.stderr
+    assert again.returncode == 5
+
+
+def test_a_backup_while_commands_run_is_one_moment(serving: Serving, tmp_path: Path) -> None:
+    serving.start()
+    stop, names = threading.Event(), []
+
+    def work() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            if serving.types(f"netmap user create u{number}").returncode == 0:
+                names.append(f"u{number}")
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        said = json.loads(types(serving, f"netmap backup {tmp_path}/while.zip -o json"))
+    finally:
+        stop.set()
+        worker.join()
+    moment = json.loads(types(serving, f"netmap events list --until {said['position']} --limit 1000 -o json"))
+    serving.interrupt()
+    serving.directory = tmp_path / "other"
+    types(serving, f"netmap restore {tmp_path}/while.zip")
+    serving.start()
+    events = json.loads(types(serving, f"netmap events list --until {said['position']} --limit 1000 -o json"))
+    assert events == moment
+    users = [user["name"] for user in json.loads(types(serving, "netmap user list -o json"))]
+    assert users == names[: len(users)]
