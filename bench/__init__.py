@@ -11,5 +11,6 @@ profiled.py    our processes under cProfile
 commands.py    durable commands through NATS
 first_map.py   a client's first map among 1,000 nodes
 join.py        a reconnect storm, and one node joining 200 and 1,000 connected clients
+past.py        a million records, and any moment of them
 replay.py      a million records into the engine and the projection
 """

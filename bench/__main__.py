@@ -15,7 +15,7 @@ from bench.profiled import Profiles
 from bench.report import Report
 from engine.adapters import log
 
-NAMES: Final = ("commands", "first_map", "join", "policy", "replay", "wireguard")
+NAMES: Final = ("commands", "first_map", "join", "past", "policy", "replay", "wireguard")
 
 
 def main() -> None:

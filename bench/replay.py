@@ -67,7 +67,7 @@ async def run(report: Report, profiles: Profiles | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="netmap-bench-") as folder:
         path = Path(folder) / "events.db"
         began = time.perf_counter()
-        await _write(path)
+        await write(path)
         size = path.stat().st_size / 1e6
         wrote = f"log of {size:,.0f} MB, written in {time.perf_counter() - began:.0f} s"
         for role in ("ledger", "projection"):
@@ -110,13 +110,14 @@ def bare(path: Path) -> float:
 # The log ----------------------------------------------------------------------------------------------------------
 
 
-async def _write(path: Path) -> None:
+async def write(path: Path, *, nodes: int = NODES) -> None:
+    """Write the log, with so many nodes in it."""
     store = open_store(f"sqlite://{path}", tailnet="default")
     await store.open()
     try:
         batch: list[Pending] = []
         versions: dict[str, int] = {}
-        for number, event in enumerate(_told()):
+        for number, event in enumerate(_told(nodes)):
             command = CommandId(f"0192f0c1-{number:012x}")
             stream = e.stream_of(event, command)
             versions[stream] = versions.get(stream, 0) + 1
@@ -142,27 +143,27 @@ def _pending(event: e.Event, stream: str, version: int, number: int) -> Pending:
     return Pending(envelope=envelope, event=event)
 
 
-def _told() -> Iterator[e.Event]:
+def _told(nodes: int) -> Iterator[e.Event]:
     """Yield half of `EVENTS` events: the other half are receipts."""
     yield e.LogStarted(epoch=Epoch("bench"))
     for number in range(1, USERS + 1):
         yield e.UserCreated(user=UserId(number), name=f"user{number}")
-    for number in range(1, NODES + 1):
+    for number in range(1, nodes + 1):
         yield _node(number)
     for number in range(PEERS):
         yield _peer(number)
     connected: set[tuple[NodeId, PeerId]] = set()
-    for step in range(EVENTS // 2 - 1 - USERS - NODES - PEERS):
-        yield _life(step, connected)
+    for step in range(EVENTS // 2 - 1 - USERS - nodes - PEERS):
+        yield _life(step, nodes, connected)
 
 
-def _life(step: int, connected: set[tuple[NodeId, PeerId]]) -> e.Event:
+def _life(step: int, nodes: int, connected: set[tuple[NodeId, PeerId]]) -> e.Event:
     """Return what happens at a step: a login in half of all, else expiries, names, connections."""
-    node, kind = NodeId(step * 7 % NODES + 1), step % 10
+    node, kind = NodeId(step * 7 % nodes + 1), step % 10
     if kind < 5:
         return e.NodeReregistered(
             node=node,
-            node_key=NodeKey(f"nodekey:{step + NODES:064x}"),
+            node_key=NodeKey(f"nodekey:{step + nodes:064x}"),
             expiry=Millis(START + step),
             os="linux",
             capver=142,

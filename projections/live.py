@@ -45,9 +45,14 @@ class Live:
         self._moved = asyncio.Event()
 
     def resume(self, kept: Kept) -> None:
-        """Start from a moment of this log instead of its beginning; before anything was taken or asked."""
-        self.state, self.causes, self.policies = kept.state, kept.causes, kept.versions
-        self.receipts = Receipts(since=kept.state.position)
+        """Start from a moment of this log instead of its beginning; before anything was taken or asked.
+
+        Raises:
+            BadKept: see `Kept.state`; nothing was changed.
+        """
+        self.state = kept.state()
+        self.causes, self.policies = kept.causes, kept.versions
+        self.receipts = Receipts(since=kept.position)
 
     def take(self, records: Sequence[Recorded]) -> list[Step]:
         """Fold the records; return what each of them changed."""

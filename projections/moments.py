@@ -77,26 +77,37 @@ class Moments:
         found = await asyncio.to_thread(self._shelf.names)
         self.places = sorted(_placed(found.items()))
         for name in found.keys() - {place.name for place in self.places}:
-            await self._let_go(name, "it has no moment's name")
+            _log.warning("this is no kept moment", name=name)
+            await asyncio.to_thread(self._shelf.drop, name)
 
-    async def newest(self) -> Kept | None:
-        """Return the last moment that holds for the log.
+    async def resume(self, live: Live) -> bool:
+        """Start the present from the last moment that holds for the log; return whether there was one.
 
         Raises:
             Fault: the log cannot be read.
         """
-        kept = await self._first(reversed(self.places))
-        if kept is not None:
-            self._passed = kept.state.position
-        return kept
+        for place in reversed(self.places):
+            try:
+                live.resume(await self._loaded(place))
+            except BadKept as bad:
+                await self._let_go(place, bad)
+            else:
+                self._passed = place.position
+                return True
+        return False
 
     async def before(self, moment: Moment) -> Kept | None:
-        """Return the last one at or before the moment; its state is the caller's own.
+        """Return the last one at or before the moment; it is the caller's own.
 
         Raises:
             Fault: the log cannot be read.
         """
-        return await self._first(place for place in reversed(self.places) if _is_before(place, moment))
+        for place in [place for place in reversed(self.places) if _is_before(place, moment)]:
+            try:
+                return await self._loaded(place)
+            except BadKept as bad:
+                await self._let_go(place, bad)
+        return None
 
     async def note(self, live: Live) -> None:
         """Keep the present if that is due; waits only for one that is still being written."""
@@ -138,31 +149,22 @@ class Moments:
             return held[0] if len(held) > 1 else None
         return held[min(inner, key=lambda index: held[index + 1].position - held[index - 1].position)]
 
-    async def _first(self, places: Iterable[Place]) -> Kept | None:
-        for place in list(places):
-            try:
-                return await self._loaded(place)
-            except BadKept as bad:
-                self.places = [held for held in self.places if held != place]
-                await self._let_go(place.name, str(bad))
-        return None
-
     async def _loaded(self, place: Place) -> Kept:
         data = await asyncio.to_thread(self._shelf.get, place.name)
         if data is None:
             raise BadKept("it is not there")
         kept = await asyncio.to_thread(unpack, data)
-        state = kept.state
-        if (state.position, state.at) != (place.position, place.at):
+        if (kept.position, kept.at) != (place.position, place.at):
             raise BadKept("it is not the moment that its name says")
-        records = await self._reader.read(Position(state.position - 1), 1)
-        if not records or (records[0].position, records[0].digest) != (state.position, state.digest):
+        records = await self._reader.read(Position(kept.position - 1), 1)
+        if not records or (records[0].position, records[0].digest) != (kept.position, kept.digest):
             raise BadKept("it is of another log")
         return kept
 
-    async def _let_go(self, name: str, why: str) -> None:
-        _log.warning("a kept moment is of no use", name=name, why=why)
-        await asyncio.to_thread(self._shelf.drop, name)
+    async def _let_go(self, place: Place, why: BadKept) -> None:
+        _log.warning("a kept moment is of no use", name=place.name, why=str(why))
+        self.places = [held for held in self.places if held != place]
+        await asyncio.to_thread(self._shelf.drop, place.name)
 
 
 def _placed(found: Iterable[tuple[str, int]]) -> Iterable[Place]:

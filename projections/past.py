@@ -27,7 +27,7 @@ REPLAY_SECONDS: Final = 30.0
 
 
 class Then(NamedTuple):
-    """A moment: the state, and which records made it so; only for reading."""
+    """A moment: the state, and which records made it so; only for reading. Of the past all objects stand at its position."""
 
     state: NetmapState
     causes: Causes
@@ -80,11 +80,11 @@ class Past:
             return held
         replay = Replay(moment, await self._moments.before(moment))
         while not replay.arrived:
-            records = await self._live.reader.read(replay.state.position, PAGE)
+            records = await self._live.reader.read(replay.position, PAGE)
             if not records or replay.take(records):
                 break
             await asyncio.sleep(0)  # a reader in memory never waits: let the present go on
-        self._kept[key] = Then(replay.state, replay.causes)
+        self._kept[key] = Then(replay.state(), replay.causes)
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
         return self._kept[key]

@@ -112,13 +112,10 @@ class Projection:
     async def _resume(self) -> None:
         try:
             await self.moments.open()
-            kept = await self.moments.newest()
+            if await self.moments.resume(self.live):
+                _log.info("started from a kept moment", position=self.live.state.position)
         except Fault as fault:
             _log.warning("the log is read from its beginning", why=str(fault))
-            return
-        if kept is not None:
-            self.live.resume(kept)
-            _log.info("started from a kept moment", position=kept.state.position)
 
     async def _open(self) -> None:
         endpoints = Queries(self.live, self.moments).endpoints(self._tailnet)

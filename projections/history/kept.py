@@ -16,10 +16,11 @@ import msgspec
 import zstandard
 
 from engine.domain.kept import Tables, tables_of, tailnet_of
+from engine.domain.state import Tailnet
 from engine.domain.values import Epoch, Millis, Position
 from projections.history.causes import Causes, CauseTables
 from projections.inventory.versions import Version, Versions
-from projections.netmap.rebuild import positions_of, rebuild
+from projections.netmap.rebuild import place, positions_of, rebuild
 from projections.netmap.state import NetmapState
 
 MEANING: Final = 1
@@ -53,12 +54,32 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
     versions: tuple[Version, ...]
 
 
-class Kept(msgspec.Struct, frozen=True):
-    """A moment that came back: a state, what made it so, and the versions of the policy."""
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """A moment that came back: the last record, the tailnet after it, what made it so, and the versions of the policy."""
 
-    state: NetmapState
+    position: Position
+    at: Millis
+    digest: str
+    epoch: Epoch
+    tailnet: Tailnet
     causes: Causes
     versions: Versions
+    positions: dict[str, Position]
+    """Where each netmap object was changed last."""
+
+    def state(self) -> NetmapState:
+        """Return the netmap state that the fold held there; it has the tailnet for its own.
+
+        Raises:
+            BadKept: the objects that the tailnet gives are not those that the fold held.
+        """
+        try:
+            state = rebuild(self.tailnet, self.epoch, self.position)
+            place(state, self.positions)
+        except (ValueError, LookupError) as error:
+            raise BadKept(f"it does not fit together: {error}") from error
+        state.at, state.digest = self.at, self.digest
+        return state
 
 
 class _Head(msgspec.Struct, frozen=True):
@@ -110,11 +131,19 @@ def unpack(data: bytes, *, limit: int = MAX_OCTETS) -> Kept:
         if _HEAD.decode(encoded).schema != SCHEMA:
             raise BadKept("it is of another version of this program")
         body = _DECODER.decode(encoded)
-        state = rebuild(tailnet_of(body.tables), body.epoch, body.positions)
-    except (msgspec.MsgspecError, ValueError, LookupError) as error:
+        tailnet = tailnet_of(body.tables)
+    except (msgspec.MsgspecError, ValueError) as error:
         raise BadKept(f"it cannot be understood: {error}") from error
-    state.position, state.at, state.digest = body.position, body.at, body.digest
-    return Kept(state, Causes.of_tables(body.causes), Versions(body.versions))
+    return Kept(
+        position=body.position,
+        at=body.at,
+        digest=body.digest,
+        epoch=body.epoch,
+        tailnet=tailnet,
+        causes=Causes.of_tables(body.causes),
+        versions=Versions(body.versions),
+        positions=body.positions,
+    )
 
 
 def _unpacked(packed: memoryview, limit: int) -> bytes:

@@ -1,6 +1,6 @@
 """A netmap state from the tailnet alone, looked at from nothing: what the fold holds that took one event after the other (P2).
 
-Rule 1: the fold's own parts make the objects; each stands at the position where the fold put it last, which is passed in.
+Rule 1: the fold's own parts make the objects. All of them stand at the state's own position, until `place` says better.
 Rule 2: what does not come to the very objects that have positions is refused: then the fold and this disagree.
 """
 
@@ -26,14 +26,12 @@ def positions_of(state: NetmapState) -> dict[str, Position]:
     return {key: change.at for key, change in state.objects.items()}
 
 
-def rebuild(tailnet: Tailnet, epoch: Epoch, positions: Mapping[str, Position]) -> NetmapState:
-    """Return the state of a tailnet whose log has begun; `position`, `at` and `digest` are the caller's to set.
-
-    Raises:
-        Differs: rule 2.
-    """
+def rebuild(tailnet: Tailnet, epoch: Epoch, position: Position) -> NetmapState:
+    """Return the state of a tailnet; before its log has begun there are no objects. `at` and `digest` are the caller's to set."""
     state = NetmapState()
-    state.tailnet, state.epoch = tailnet, epoch
+    state.tailnet, state.epoch, state.position = tailnet, epoch, position
+    if not epoch:
+        return state
     state.put(tailnet_object(tailnet.settings))
     for user in tailnet.users.values():
         state.put(user_object(user))
@@ -44,10 +42,18 @@ def rebuild(tailnet: Tailnet, epoch: Epoch, positions: Mapping[str, Position]) -
             insort(state.routers.setdefault(prefix, []), node.id)
     take_effect_on_all(state)
     put_all_extras(state)
+    return state
+
+
+def place(state: NetmapState, positions: Mapping[str, Position]) -> None:
+    """Put every object at the position where the fold put it last.
+
+    Raises:
+        Differs: rule 2.
+    """
     if state.objects.keys() != positions.keys():
         differing = sorted(state.objects.keys() ^ positions.keys())
         raise Differs(f"{len(differing)} objects differ, {differing[0]!r} is the first")
     state.objects = {
         key: msgspec.structs.replace(change, at=positions[key]) for key, change in state.objects.items()
     }
-    return state

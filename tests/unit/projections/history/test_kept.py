@@ -1,6 +1,7 @@
 """A moment packed and unpacked is the fold's (P3); what is not whole, or not ours, is refused."""
 
 import hashlib
+from typing import NamedTuple
 
 import msgspec
 import pytest
@@ -12,7 +13,7 @@ from engine.contracts.chunks import encode as canonical
 from engine.ports import Recorded
 from projections.history import kept
 from projections.history.causes import Causes
-from projections.history.kept import BadKept, Kept, encode, pack, unpack
+from projections.history.kept import BadKept, encode, pack, unpack
 from projections.inventory.versions import Versions
 from projections.netmap.fold import fold
 from projections.netmap.state import NetmapState, snapshot_of
@@ -31,11 +32,24 @@ COURSE: list[Step] = [
 ]
 
 
-def empty() -> Kept:
-    return Kept(NetmapState(), Causes(), Versions())
+class Now(NamedTuple):
+    """What a projection holds."""
+
+    state: NetmapState
+    causes: Causes
+    versions: Versions
 
 
-def take(at: Kept, log: list[Recorded]) -> Kept:
+def empty() -> Now:
+    return Now(NetmapState(), Causes(), Versions())
+
+
+def back(data: bytes) -> Now:
+    kept = unpack(data)
+    return Now(kept.state(), kept.causes, kept.versions)
+
+
+def take(at: Now, log: list[Recorded]) -> Now:
     for record in log:
         at.causes.take(record, at.state.tailnet)
         fold(at.state, record)
@@ -43,11 +57,11 @@ def take(at: Kept, log: list[Recorded]) -> Kept:
     return at
 
 
-def octets(at: Kept) -> bytes:
+def octets(at: Now) -> bytes:
     return pack(encode(at.state, at.causes, at.versions))
 
 
-def is_same(one: Kept, other: Kept) -> None:
+def is_same(one: Now, other: Now) -> None:
     assert canonical(snapshot_of(one.state)) == canonical(snapshot_of(other.state))
     for name in ("position", "at", "digest", "epoch", "identities", "members", "standings", "sets"):
         assert getattr(one.state, name) == getattr(other.state, name)
@@ -59,9 +73,9 @@ def is_same(one: Kept, other: Kept) -> None:
 def is_resumable(log: list[Recorded], cut: int) -> None:
     """Assert P3: what comes back is what was there, and the rest of the log makes of it what it makes of the original."""
     at = take(empty(), log[:cut])
-    back = unpack(octets(at))
-    is_same(back, at)
-    is_same(take(back, log[cut:]), take(at, log[cut:]))
+    again = back(octets(at))
+    is_same(again, at)
+    is_same(take(again, log[cut:]), take(at, log[cut:]))
 
 
 @settings(max_examples=80, deadline=None)
@@ -130,7 +144,7 @@ def test_positions_of_other_objects_are_refused(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(kept, "positions_of", lambda _state: {"node/9": 1})
     data = whole()
     with pytest.raises(BadKept, match="objects differ"):
-        unpack(data)
+        unpack(data).state()
 
 
 def test_the_schema_follows_from_the_shape_and_is_the_same_everywhere() -> None:
