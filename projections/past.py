@@ -84,7 +84,7 @@ class Past:
             if not records or replay.take(records):
                 break
             await asyncio.sleep(0)  # a reader in memory never waits: let the present go on
-        self._kept[key] = Then(replay.state(), replay.causes)
+        self._kept[key] = Then(await asyncio.to_thread(replay.state), replay.causes)
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
         return self._kept[key]
