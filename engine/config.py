@@ -11,7 +11,6 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
-from urllib.parse import quote
 
 import msgspec
 
@@ -78,7 +77,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def store_url(self) -> str:
         """Return the store's URL, with the default of an empty one filled in."""
-        return self.store or f"sqlite://{quote(str(Path(self.directory).absolute()))}/events.db"
+        return self.store or f"sqlite://{Path(self.directory).absolute()}/events.db"
 
     def public_url(self) -> str:
         """Return the URL that clients are told, without a slash at the end."""

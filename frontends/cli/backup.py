@@ -7,6 +7,7 @@ Rule 3: a restore changes nothing before the backup was looked at wholly, and no
 
 import os
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -85,6 +86,8 @@ def restore(operator: Operator, file: str, at: str | None, store: str | None) ->
     if len(operator.reason) > MAX_REASON:
         raise usage(f"--reason has {len(operator.reason)} characters, at most {MAX_REASON} are kept")
     until = _until(operator, at)
+    if not Path(file).is_file():
+        raise usage(f"there is no file {file}", hint="netmap backup FILE")
     with _faults(file), Backup(Path(file)) as kept:
         manifest = kept.manifest
         tailnet = operator.place.tailnet
@@ -149,18 +152,20 @@ def _facts(manifest: "Manifest") -> dict[str, object]:
 
 def _say(operator: Operator, facts: Mapping[str, object]) -> None:
     if operator.form == "table":
-        output.emit_facts({name: value for name, value in facts.items() if value != []})
+        told = output.timed(dict(facts))
+        output.emit_facts(told if isinstance(told, dict) else {})
     else:
         output.emit(operator.form, dict(facts))
 
 
 def _tell_what_is_left(folder: Path, keys: Mapping[str, bytes]) -> None:
-    where = "" if str(folder) == str(Path(DEFAULT_DIRECTORY).absolute()) else f" --dir {folder}"
+    quoted = shlex.quote(str(folder))
+    where = "" if folder == Path(DEFAULT_DIRECTORY).absolute() else f" --dir {quoted}"
     if not keys and not (folder / KEYS / "noise.key").exists():
         text.warn(
             f"the keys were not in the backup: without those of the old server in {folder / KEYS} clients meet a stranger"
         )
-        text.next_step(f"cp -a OLD/keys {folder}/", f"netmap serve{where}")
+        text.next_step(f"cp -a OLD/keys {quoted}/", f"netmap serve{where}")
         return
     text.next_step(f"netmap serve{where}", f"netmap events verify{where}")
 

@@ -1,9 +1,11 @@
 """Settings: which source wins, what is refused, what is never told."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from engine.adapters.store.opening import open_store
 from engine.config import ConfigError, Settings, parse
 
 
@@ -12,6 +14,19 @@ def test_the_defaults_are_a_tailnet_on_this_machine() -> None:
     assert settings == Settings()
     assert settings.store_url() == f"sqlite://{Path.cwd()}/.netmap/events.db"
     assert settings.public_url() == "http://127.0.0.1:8080"
+
+
+def test_the_store_of_a_directory_with_any_name_can_be_opened(tmp_path: Path) -> None:
+    folder = tmp_path / "a b%20?#é"
+    folder.mkdir()
+    store = open_store(parse("", {}, {"directory": str(folder)}).store_url(), tailnet="default")
+
+    async def work() -> None:
+        await store.open()
+        await store.close()
+
+    asyncio.run(work())
+    assert (folder / "events.db").exists()
 
 
 def test_later_sources_win() -> None:

@@ -167,3 +167,12 @@ def test_strict_refuses_to_restore_without_keys(whole: Stored, tmp_path: Path) -
     done = Stage().run("restore", str(tmp_path / "a.zip"), "--dir", str(tmp_path / "new"), "--strict")
     assert (done.exit_code, "strict" in done.stderr) == (5, True)
     assert not (tmp_path / "new").exists()
+
+
+def test_a_directory_with_any_name_and_a_file_that_is_not_there(whole: Stored, tmp_path: Path) -> None:
+    kept(whole, tmp_path / "a.zip")
+    done = Stage().run("restore", str(tmp_path / "a.zip"), "--dir", str(tmp_path / "new b"))
+    assert done.exit_code == 0, done.output
+    assert f"netmap serve --dir '{tmp_path}/new b'" in done.stderr
+    gone = Stage().run("restore", str(tmp_path / "none.zip"), "--dir", str(tmp_path / "new"))
+    assert (gone.exit_code, "none.zip" in gone.stderr) == (2, True)
