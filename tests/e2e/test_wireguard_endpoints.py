@@ -91,7 +91,7 @@ def test_e24_one_dead_endpoint_of_two_harms_nothing(story: Story) -> None:
         *("node", "register-wg-only", "--name", EXIT, "--user", "1", "--public-key", story.first.public_key),
         *("--allowed-ips", "0.0.0.0/0,::/0", "--endpoints", f"{NOBODY}:51820,{FIRST}:51820"),
     )
-    node = str(story.tailnet.ask("node", "list")[0]["id"])
+    node = str(story.tailnet.ask("node", "list")["nodes"][0]["id"])
     story.tailnet.cli(
         *("node", "add-wg-connection", "--node-id", node, "--wg-peer-id", EXIT),
         *("--ipv4-masq-addr", "10.64.0.2", "--ipv6-masq-addr", "fc00:bbbb::2"),

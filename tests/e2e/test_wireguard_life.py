@@ -276,4 +276,4 @@ def test_e34_what_belongs_to_a_deleted_user_is_gone_everywhere(story: Story) -> 
         client.wait_no_peer("relay")
         client.wait_no_peer("n4")
         assert client.curl(story.web.url4, timeout=2).status == 0
-    assert "n4" not in [row["name"] for row in story.tailnet.ask("node", "list")]
+    assert "n4" not in [row["name"] for row in story.tailnet.ask("node", "list")["nodes"]]

@@ -56,6 +56,7 @@ class Driver:
         """Present names, by a number of our own."""
         self._clients: Final = frozenset(self._nodes)
         self._peers: set[str] = set()
+        self._parked: set[str] = set()
         self._pairs: set[tuple[int, str]] = set()
         self._numbers = itertools.count(len(clients) + 1)
         self._moved = asyncio.Event()
@@ -93,7 +94,8 @@ class Driver:
         return accepted
 
     async def _connect(self) -> bool:
-        free = [(n, p) for n in self._nodes for p in sorted(self._peers) if (n, p) not in self._pairs]
+        peers = sorted(self._peers - self._parked)
+        free = [(n, p) for n in self._nodes for p in peers if (n, p) not in self._pairs]
         if not free:
             return False
         node, peer = self._chance.choice(free)
@@ -156,6 +158,7 @@ class Driver:
         peer = self._chance.choice(lonely)
         await self._send("peer.remove", {"peer": peer})
         self._peers.discard(peer)
+        self._parked.discard(peer)
         return True
 
     async def _switch(self) -> bool:
@@ -163,7 +166,12 @@ class Driver:
         if not self._peers:
             return False
         verb = self._chance.choice(("disable", "expire", "enable", "enable"))
-        await self._send(f"peer.{verb}", {"peer": self._chance.choice(sorted(self._peers))})
+        peer = self._chance.choice(sorted(self._peers))
+        await self._send(f"peer.{verb}", {"peer": peer})
+        if verb == "disable":
+            self._parked.add(peer)
+        elif verb == "enable":
+            self._parked.discard(peer)
         return True
 
     async def _rule(self) -> bool:
