@@ -15,7 +15,8 @@ from typing import Final
 import msgspec
 import structlog
 
-from engine.adapters.bus.jetstream import JetStreamQueue
+from engine.adapters.bus.eventstream import JetStreamEvents
+from engine.adapters.bus.jetstream import DAY, JetStreamQueue
 from engine.adapters.bus.nats import NatsBus, open_bus
 from engine.adapters.checkpoints import FileCheckpoints
 from engine.adapters.clock import SystemClock
@@ -24,13 +25,14 @@ from engine.adapters.keyring import FileKeyRing
 from engine.adapters.provider.opening import WebProviders
 from engine.adapters.provider.web import Outside, Web
 from engine.adapters.resolver.dns import DnsResolver
-from engine.adapters.store.opening import open_store
+from engine.adapters.store.opening import open_reader, open_store
 from engine.application.announcer import Announcer
 from engine.application.answers import digest_of
 from engine.application.checkpoints import Checkpoints
 from engine.application.deadlines import Deadlines
 from engine.application.durable import DurableCommands
 from engine.application.engine import Engine
+from engine.application.eventstream import EventTeller
 from engine.application.ledger import Order
 from engine.application.logins import Logins
 from engine.application.lookups import Lookups
@@ -42,7 +44,7 @@ from engine.config import Settings
 from engine.domain.commands import SetDerpMap
 from engine.domain.errors import Refusal
 from engine.domain.values import CommandId, TailnetName
-from engine.ports import EventStore, Fault, WrongFence
+from engine.ports import EventReader, EventStore, Fault, WrongFence
 
 _LOG: Final = structlog.get_logger()
 KEYS: Final = "keys"
@@ -60,7 +62,7 @@ async def run_engine(settings: Settings, stop: asyncio.Event) -> None:
     """
     clock = SystemClock()
     ids = RandomIds(clock)
-    async with _opened(settings) as (store, bus):
+    async with _opened(settings) as (store, bus), _reader(settings) as reader:
         keyring = FileKeyRing(Path(settings.directory) / KEYS)
         engine = Engine(store, clock, ids, keyring)
         if not await _started(engine, stop):
@@ -79,6 +81,7 @@ async def run_engine(settings: Settings, stop: asyncio.Event) -> None:
         provisioner = Provisioner(engine, _providers(settings, clock), clock, keyring)
         kept = FileCheckpoints(Path(settings.directory) / CHECKPOINTS)
         checkpoints = Checkpoints(engine, keyring, bus, tailnet, kept)
+        teller = EventTeller(engine, reader, _event_stream(settings, bus), tailnet)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(engine.run(stop))
@@ -87,6 +90,9 @@ async def run_engine(settings: Settings, stop: asyncio.Event) -> None:
                 group.create_task(lookups.run(stop))
                 group.create_task(provisioner.run(stop))
                 group.create_task(checkpoints.run(stop))
+                if settings.event_stream:
+                    group.create_task(teller.run(stop))
+                    await teller.serve(bus)
                 group.create_task(Quiet(engine, clock, settings.ephemeral_seconds).run(bus, tailnet, stop))
                 group.create_task(DurableCommands(queue, commands, tailnet).run(stop))
                 await _set_derp_map(engine, settings.derp_map)
@@ -97,6 +103,20 @@ async def run_engine(settings: Settings, stop: asyncio.Event) -> None:
             raise WrongFence("another engine has taken over this log") from None
         except* Fault as group_:
             raise Fault(str(group_.exceptions[0])) from None
+
+
+@contextlib.asynccontextmanager
+async def _reader(settings: Settings) -> AsyncIterator[EventReader]:
+    reader = open_reader(settings.store_url(), tailnet=settings.tailnet)
+    try:
+        yield reader
+    finally:
+        await reader.close()
+
+
+def _event_stream(settings: Settings, bus: NatsBus) -> JetStreamEvents:
+    age = settings.event_days * DAY
+    return JetStreamEvents(bus, TailnetName(settings.tailnet), age=age, octets=settings.event_octets)
 
 
 def _providers(settings: Settings, clock: SystemClock) -> WebProviders:

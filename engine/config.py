@@ -68,6 +68,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Whom it may call: `api.mullvad.net` (port 443), `vpn.example:8443`."""
     outside_loopback: bool = False
     """Whether these may be on a loopback address, and spoken to by plain http there; for tests."""
+    event_stream: bool = True
+    """Whether events are told to other systems, in the JetStream stream `NETMAP_EVENTS`."""
+    event_days: Annotated[float, msgspec.Meta(ge=0, le=36_500)] = 30.0
+    """How many days the stream keeps an event; 0 is for ever. The log keeps all."""
+    event_octets: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """How large the stream may be before the oldest go; 0 is without bound."""
     open_commands: bool = False
     """Answer short command subjects too, with actor `anonymous`: for servers without accounts, never in production."""
     log_level: str = "info"

@@ -92,6 +92,15 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_un
     """Only events before this position; for `last`."""
 
 
+class StreamReply(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the stream for other systems is: up to `told` of what the log has up to `position`."""
+
+    stream: str
+    epoch: str
+    told: int
+    position: int
+
+
 class HeadReply(msgspec.Struct, frozen=True, kw_only=True):
     """Where the log is, as far as the answering process has read it."""
 

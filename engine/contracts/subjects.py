@@ -17,6 +17,7 @@ from engine.domain.values import CommandId, TailnetName
 ROOT: Final = "netmap.v1"
 COMMAND_SERVICE: Final = "netmap-commands"
 REGISTRATION_SERVICE: Final = "netmap-registration"
+EVENT_SERVICE: Final = "netmap-events"
 QUERY_SERVICE: Final = "netmap-queries"
 CMDQ_STREAM: Final = "NETMAP_CMDQ"
 RES_STREAM: Final = "NETMAP_RES"

@@ -76,6 +76,7 @@ def rights_of(role: str, tailnet: TailnetName) -> Rights:
                     f"{own}.reg.>",
                     f"{own}.q.login.list",
                     f"{own}.q.log.checkpoint",
+                    f"{own}.q.stream.*",
                     f"{own}.soft.>",
                     "$SRV.>",
                 ),
