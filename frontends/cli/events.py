@@ -31,6 +31,7 @@ events.lazy |= {
     name: f"frontends.cli.proof:{name.replace('-', '_')}"
     for name in ("verify", "prove", "check-proof", "checkpoint", "key")
 }
+events.lazy["stream"] = "frontends.cli.eventstream:stream"
 
 
 @events.command("list")
