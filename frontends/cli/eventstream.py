@@ -1,7 +1,5 @@
 """`netmap events stream`: the events as other systems read them, in JetStream."""
 
-import click
-
 from frontends.cli import output
 from frontends.cli.groups import noun
 from frontends.cli.operator import Operator, reading

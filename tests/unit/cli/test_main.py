@@ -61,6 +61,7 @@ def test_every_command_that_changes_something_takes_a_reason_and_an_id() -> None
         "doctor",
         "health",
         "backup",
+        "rebuild",
         "version",
         "completion",
         "serve",
