@@ -8,7 +8,7 @@ from frontends.cli import live
 from frontends.cli.failure import usage
 from frontends.cli.groups import noun
 from frontends.cli.operator import Operator, changing, reading
-from frontends.cli.options import DURATION
+from frontends.cli.options import AT, DURATION, Moment
 from frontends.cli.output import Column, Row
 from frontends.cli.text import ago, next_step, note, pick, reference, span
 
@@ -60,8 +60,9 @@ def create(operator: Operator, *, scope: str, peer: str | None, node: str | None
 
 
 @apikey.command("list")
+@AT
 @reading
-def list_(operator: Operator) -> None:
+def list_(operator: Operator, at: Moment) -> None:
     """List the API keys, without their secrets."""
     now = operator.now()
     columns = (
@@ -72,7 +73,7 @@ def list_(operator: Operator) -> None:
         Column("NODE", lambda row: row.get("nodeName") or row.get("node")),
         Column("EXPIRES", lambda row: _until(row, now)),
     )
-    rows = operator.listed("apikey", "apiKeys")
+    rows = operator.listed("apikey", "apiKeys", at=at)
     operator.rows(rows, columns, empty=("no API keys", "netmap apikey create"))
 
 

@@ -5,6 +5,7 @@ import click
 from frontends.cli import live
 from frontends.cli.groups import Nouns
 from frontends.cli.operator import Operator, reading
+from frontends.cli.options import AT, Moment
 from frontends.cli.output import Column, Row
 from frontends.cli.text import ago, reference
 from frontends.cli.told import told
@@ -30,8 +31,9 @@ connection = Nouns(
 @click.option(
     "--peer", "--wg-peer-id", "peer", metavar="PEER", shell_complete=live.peers, help="Only this peer's."
 )
+@AT
 @reading
-def list_(operator: Operator, node: str | None, peer: str | None) -> None:
+def list_(operator: Operator, node: str | None, peer: str | None, at: Moment) -> None:
     """List the connections."""
     now = operator.now()
     columns = (
@@ -49,7 +51,7 @@ def list_(operator: Operator, node: str | None, peer: str | None) -> None:
         "node": None if node is None else reference(node),
         "peer": None if peer is None else reference(peer),
     }
-    rows = operator.listed("connection", "connections", **wanted)
+    rows = operator.listed("connection", "connections", at=at, **wanted)
     empty = (
         "no connections",
         "netmap node add-wg-connection --node-id NODE --wg-peer-id PEER --ipv4-masq-addr A",

@@ -5,6 +5,7 @@ import click
 from frontends.cli import output
 from frontends.cli.groups import noun
 from frontends.cli.operator import Operator, changing, reading
+from frontends.cli.options import AT, Moment
 from frontends.cli.text import listed, pick
 
 dns = noun("DNS: the resolvers that every node asks instead of its own.")
@@ -21,10 +22,11 @@ def set_(operator: Operator, resolvers: tuple[str, ...]) -> None:
 
 
 @dns.command("get")
+@AT
 @reading
-def get(operator: Operator) -> None:
+def get(operator: Operator, at: Moment) -> None:
     """Show the resolvers, and whether a WireGuard-only exit's go before them."""
-    reply = operator.ask("settings", "get")
+    reply = operator.ask("settings", "get", at=at)
     found = pick(reply, "settings", default=reply)
     said = {"resolvers": found.get("resolvers") or [], "wireguardDns": found.get("wireguardDns", "keep")}
     if operator.form != "table":

@@ -9,6 +9,7 @@ from frontends.cli import live, output
 from frontends.cli.groups import Nouns
 from frontends.cli.node import addresses, state
 from frontends.cli.operator import Operator, reading
+from frontends.cli.options import AT, Moment
 from frontends.cli.output import Column
 from frontends.cli.text import clean, note, pick, reference, short_key
 
@@ -26,15 +27,12 @@ netmap = Nouns(help="Netmaps: what a node is told, now or then.", aliases={"get"
     shell_complete=live.nodes,
     help="Whose netmap: id or name.",
 )
-@click.option(
-    "--at", metavar="POSITION|TIME", help="Then: a position, an RFC 3339 time, or `-2h`; now if absent."
-)
+@AT
 @reading
-def show(operator: Operator, node: str, at: str | None) -> None:
+def show(operator: Operator, node: str, at: Moment) -> None:
     """Show a node's netmap."""
-    then = None if at is None else reference(at)
     who = reference(node)
-    reply = operator.talk(lambda tailnet: tailnet.ask_all("netmap", "get", "peers", node=who, at=then))
+    reply = operator.talk(lambda tailnet: tailnet.ask_all("netmap", "get", "peers", node=who, at=at))
     if operator.form != "table":
         output.emit(operator.form, reply)
         return

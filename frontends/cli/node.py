@@ -10,7 +10,7 @@ from frontends.cli import live, output
 from frontends.cli.failure import Exit, Failure
 from frontends.cli.groups import Nouns
 from frontends.cli.operator import Operator, changing, reading
-from frontends.cli.options import DURATION, only, subject
+from frontends.cli.options import AT, DURATION, Moment, only, subject
 from frontends.cli.session import Session
 from frontends.cli.text import ago, listed, pick, reference
 from frontends.cli.told import stale_in, told, warn_of
@@ -69,11 +69,12 @@ def state(row: output.Row) -> str:
 
 @node.command("get")
 @_node
+@AT
 @reading
-def get(operator: Operator, words: tuple[str, ...], node_by_flag: str | None) -> None:
+def get(operator: Operator, words: tuple[str, ...], node_by_flag: str | None, at: Moment) -> None:
     """Show one node, or one WireGuard-only peer."""
     (which,) = only(words, node_by_flag)
-    found = operator.talk(lambda tailnet: _found(tailnet, which))
+    found = operator.talk(lambda tailnet: _found(tailnet, which, at))
     if operator.form == "table":
         now = operator.now()
         times = {key: ago(found[key], now) for key in ("created", "lastSeen", "expiredAt") if key in found}
@@ -87,20 +88,20 @@ def get(operator: Operator, words: tuple[str, ...], node_by_flag: str | None) ->
         output.emit(operator.form, found)
 
 
-async def _found(tailnet: Session, which: str) -> output.Row:
-    """Return the row of a node, or else of a WireGuard-only peer."""
+async def _found(tailnet: Session, which: str, at: Moment) -> output.Row:
+    """Return the row of a node, or else of a WireGuard-only peer, as it is or was at a moment."""
     from frontends.cli.peerfind import peer_of
 
     target = reference(which)
     if isinstance(target, int) and target >= FIRST_PEER_ID:
-        return await peer_of(tailnet, which)
+        return await peer_of(tailnet, which, at)
     try:
-        reply = await tailnet.ask("node", "get", node=target)
+        reply = await tailnet.ask("node", "get", node=target, at=at)
     except Failure as failure:
         if failure.exit_code != Exit.NOT_FOUND or isinstance(target, int):
             raise
         try:
-            return await peer_of(tailnet, which)
+            return await peer_of(tailnet, which, at)
         except Failure as second:
             raise (failure if second.exit_code == Exit.NOT_FOUND else second) from None
     found: output.Row = reply.get("node", reply)

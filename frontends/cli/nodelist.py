@@ -15,6 +15,7 @@ import click
 from frontends.cli import live, output
 from frontends.cli.node import addresses, shown_user, state
 from frontends.cli.operator import Operator, reading
+from frontends.cli.options import AT, Moment
 from frontends.cli.output import Column, Row
 from frontends.cli.session import Session
 from frontends.cli.text import ago, colours, pick, reference, short_key
@@ -35,20 +36,22 @@ _PEER_COLUMNS: Final = (
 
 @click.command("list")
 @click.option("-u", "--user", metavar="USER", shell_complete=live.users, help="Only this user's.")
+@AT
 @reading
-def list_(operator: Operator, user: str | None) -> None:
+def list_(operator: Operator, user: str | None, at: Moment) -> None:
     """List the nodes, and the WireGuard-only peers."""
     wanted = None if user is None else reference(user)
     if operator.form in {"jsonl", "json-line"}:
-        output.emit(operator.form, operator.listed("node", "nodes", user=wanted))
+        output.emit(operator.form, operator.listed("node", "nodes", user=wanted, at=at))
         return
 
     async def work(tailnet: Session) -> tuple[list[Row], list[Row], list[Row]]:
-        nodes = await tailnet.ask_all("node", "list", "nodes", user=wanted)
-        peers = await tailnet.ask_all("peer", "list", "peers", user=wanted)
+        nodes = await tailnet.ask_all("node", "list", "nodes", user=wanted, at=at)
+        then = None if at is None else nodes["position"]
+        peers = await tailnet.ask_all("peer", "list", "peers", user=wanted, at=then)
         if operator.form == "table":
             return nodes["nodes"], peers["peers"], []
-        pairs = await tailnet.ask_all("connection", "list", "connections")
+        pairs = await tailnet.ask_all("connection", "list", "connections", at=then)
         return nodes["nodes"], peers["peers"], pairs["connections"]
 
     nodes, peers, pairs = operator.talk(work)

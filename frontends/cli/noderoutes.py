@@ -7,7 +7,7 @@ import click
 from frontends.cli import live
 from frontends.cli.node import shown_user
 from frontends.cli.operator import Operator, changing, reading
-from frontends.cli.options import only, subject
+from frontends.cli.options import AT, Moment, only, subject
 from frontends.cli.output import Column, Row
 from frontends.cli.text import listed, reference
 
@@ -16,15 +16,16 @@ _node = subject("node", "-i", "--identifier", "--node", "--node-id", complete=li
 
 @click.command("list-routes")
 @_node
+@AT
 @reading
-def list_routes(operator: Operator, words: tuple[str, ...], node_by_flag: str | None) -> None:
+def list_routes(operator: Operator, words: tuple[str, ...], node_by_flag: str | None, at: Moment) -> None:
     """List the routes of all nodes, or of one: offered, approved, and in use when both."""
     if words or node_by_flag:
         (which,) = only(words, node_by_flag)
-        reply = operator.ask("node", "get", node=reference(which))
+        reply = operator.ask("node", "get", node=reference(which), at=at)
         nodes = [reply.get("node", reply)]
     else:
-        nodes = operator.listed("node", "nodes")
+        nodes = operator.listed("node", "nodes", at=at)
     columns = (
         Column("NODE", lambda row: row.get("node")),
         Column("NAME", lambda row: row.get("name")),

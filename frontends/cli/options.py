@@ -7,7 +7,7 @@ import click
 
 from frontends.cli import live
 from frontends.cli.failure import usage
-from frontends.cli.text import seconds_of
+from frontends.cli.text import reference, seconds_of
 
 
 class Duration(click.ParamType[int]):
@@ -51,6 +51,20 @@ DURATION = Duration()
 JSON_OBJECT = JsonObject()
 
 Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+
+
+def _then(_ctx: click.Context, _param: click.Parameter, at: str | None) -> int | str | None:
+    return None if at is None else reference(at)
+
+
+AT: Decorator = click.option(
+    "--at",
+    metavar="POSITION|TIME",
+    callback=_then,
+    help="Then: a position, an RFC 3339 time, or `-2h`; now if absent.",
+)
+"""Which moment a question is about; what the command gets is what a query takes."""
+Moment = int | str | None
 
 
 def subject(name: str, *flags: str, complete: live.Completer) -> Decorator:

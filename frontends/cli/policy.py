@@ -14,8 +14,9 @@ from frontends.cli import output, policytext
 from frontends.cli.failure import Exit, Failure, Trouble, usage
 from frontends.cli.groups import Nouns
 from frontends.cli.operator import Operator, changing, reading
+from frontends.cli.options import AT, Moment
 from frontends.cli.output import Column
-from frontends.cli.text import ago, clean, colours, note, reference, warn
+from frontends.cli.text import ago, clean, colours, note, warn
 
 SHOWN: Final = 12
 """Digits of a digest that people are shown; `revert` takes 8 or more."""
@@ -30,12 +31,12 @@ _force: Final = click.option("--force", is_flag=True, help="Set it although its 
 
 
 @policy.command("get")
-@click.option("--at", metavar="POSITION|TIME", help="Then: a position, an RFC 3339 time, or `-2h`.")
+@AT
 @click.option("-f", "--file", type=click.Path(path_type=Path), help="Write it to this file.")
 @reading
-def get(operator: Operator, at: str | None, file: Path | None) -> None:
+def get(operator: Operator, at: Moment, file: Path | None) -> None:
     """Show the policy's text as it was written."""
-    reply = operator.ask("policy", "get", at=None if at is None else reference(at))
+    reply = operator.ask("policy", "get", at=at)
     found = reply.get("policy")
     text = "" if found is None else str(found["text"])
     if found is None:

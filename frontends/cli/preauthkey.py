@@ -5,7 +5,7 @@ import click
 from frontends.cli import live
 from frontends.cli.groups import noun
 from frontends.cli.operator import Operator, changing, reading
-from frontends.cli.options import DURATION
+from frontends.cli.options import AT, DURATION, Moment
 from frontends.cli.output import Column, Row
 from frontends.cli.text import ago, listed, next_step, note, pick, reference, short_key, span
 
@@ -51,8 +51,9 @@ def create(
 
 @preauthkey.command("list")
 @click.option("-u", "--user", metavar="USER", shell_complete=live.users, help="Only this user's.")
+@AT
 @reading
-def list_(operator: Operator, user: str | None) -> None:
+def list_(operator: Operator, user: str | None, at: Moment) -> None:
     """List the pre-auth keys, without their secrets."""
     now = operator.now()
     columns = (
@@ -66,7 +67,7 @@ def list_(operator: Operator, user: str | None) -> None:
         Column("EXPIRES", lambda row: _until(row, now)),
     )
     wanted = None if user is None else reference(user)
-    rows = operator.listed("authkey", "authKeys", user=wanted)
+    rows = operator.listed("authkey", "authKeys", user=wanted, at=at)
     operator.rows(rows, columns, empty=("no pre-auth keys", "netmap preauthkey create --user USER"))
 
 

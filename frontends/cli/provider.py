@@ -11,7 +11,7 @@ from frontends.cli.failure import Exit, Failure, Trouble, usage
 from frontends.cli.groups import noun
 from frontends.cli.node import sure
 from frontends.cli.operator import Operator, changing, reading
-from frontends.cli.options import only, subject
+from frontends.cli.options import AT, Moment, only, subject
 from frontends.cli.output import Column, Row
 from frontends.cli.text import ago, reference
 
@@ -105,8 +105,9 @@ def remove(
 
 
 @provider.command("list")
+@AT
 @reading
-def list_(operator: Operator) -> None:
+def list_(operator: Operator, at: Moment) -> None:
     """List the providers."""
     columns = (
         Column("ID", lambda row: row.get("id")),
@@ -118,23 +119,24 @@ def list_(operator: Operator) -> None:
         Column("FAILING", lambda row: row.get("failing")),
         Column("RELAYS", lambda row: row.get("relays")),
     )
-    rows = operator.listed("provider", "providers")
+    rows = operator.listed("provider", "providers", at=at)
     operator.rows(rows, columns, empty=("no providers", "netmap provider add NAME --kind mullvad"))
 
 
 @provider.command("get")
 @_provider
+@AT
 @reading
-def get(operator: Operator, words: tuple[str, ...], provider_by_flag: str | None) -> None:
+def get(operator: Operator, words: tuple[str, ...], provider_by_flag: str | None, at: Moment) -> None:
     """Show a provider, and what is the matter with each node there."""
     (which,) = only(words, provider_by_flag)
-    rows = operator.listed("provider", "providers", provider=reference(which))
+    rows = operator.listed("provider", "providers", provider=reference(which), at=at)
     if len(rows) != 1:
         trouble = Trouble(
             "provider.not_found", f"no provider {which!r}", "provider", hint="netmap provider list"
         )
         raise Failure(Exit.NOT_FOUND, trouble)
-    devices = operator.listed("device", "devices", provider=reference(which))
+    devices = operator.listed("device", "devices", provider=reference(which), at=at)
     if operator.form != "table":
         output.emit(operator.form, {**rows[0], "devices": list(devices)})
         return

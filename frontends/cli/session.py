@@ -90,7 +90,7 @@ class Session:
     async def ask_all(self, resource: str, verb: str, key: str, **fields: Any) -> dict[str, Any]:
         """Ask for every page; return the first answer with all rows under `key`.
 
-        Later pages are of the first one's position or newer, whichever replica gives them.
+        Later pages are of the first one's position or newer, whichever replica gives them; of a moment (`at`), of its very position.
 
         Raises:
             Failure: as `ask`.
@@ -100,6 +100,8 @@ class Session:
         following = whole.pop("next", None)
         while following is not None:
             paged = {**fields, "after": following, "min_position": whole.get("position", 0)}
+            if paged.get("at") is not None:
+                paged["at"] = whole.get("position")
             page = await self.ask(resource, verb, **paged)
             rows += page.get(key) or ()
             following = page.get("next")

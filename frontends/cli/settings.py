@@ -5,16 +5,18 @@ import click
 from frontends.cli import output
 from frontends.cli.groups import Nouns
 from frontends.cli.operator import Operator, changing, reading
+from frontends.cli.options import AT, Moment
 from frontends.cli.text import listed, pick
 
 settings = Nouns(help="Settings: what holds for the whole tailnet.", aliases={"show": "get"})
 
 
 @settings.command("get")
+@AT
 @reading
-def get(operator: Operator) -> None:
+def get(operator: Operator, at: Moment) -> None:
     """Show the settings."""
-    reply = operator.ask("settings", "get")
+    reply = operator.ask("settings", "get", at=at)
     found = pick(reply, "settings", default=reply)
     if operator.form != "table":
         output.emit(operator.form, found)

@@ -6,6 +6,7 @@ from frontends.cli import live
 from frontends.cli.groups import noun
 from frontends.cli.node import sure
 from frontends.cli.operator import Operator, changing, reading
+from frontends.cli.options import AT, Moment
 from frontends.cli.output import Column
 from frontends.cli.text import ago, pick, reference
 
@@ -52,8 +53,9 @@ def delete(operator: Operator, which: str, *, cascade: bool, force: bool) -> Non
 
 
 @user.command("list")
+@AT
 @reading
-def list_(operator: Operator) -> None:
+def list_(operator: Operator, at: Moment) -> None:
     """List the users."""
     now = operator.now()
     columns = (
@@ -64,5 +66,5 @@ def list_(operator: Operator) -> None:
         Column("ROLE", lambda row: row.get("role")),
         Column("CREATED", lambda row: ago(pick(row, "created", "createdAt"), now)),
     )
-    rows = operator.listed("user", "users")
+    rows = operator.listed("user", "users", at=at)
     operator.rows(rows, columns, empty=("no users yet", "netmap user create NAME"))

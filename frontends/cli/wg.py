@@ -4,7 +4,7 @@ from frontends.cli import live, output
 from frontends.cli.groups import Nouns
 from frontends.cli.node import addresses
 from frontends.cli.operator import Operator, changing, reading
-from frontends.cli.options import only, subject
+from frontends.cli.options import AT, Moment, only, subject
 from frontends.cli.output import Column, Row
 from frontends.cli.peerfind import peer_of
 from frontends.cli.text import ago, pick, reference, short_key
@@ -44,8 +44,9 @@ _EMPTY = (
 
 
 @wg.command("list")
+@AT
 @reading
-def list_(operator: Operator) -> None:
+def list_(operator: Operator, at: Moment) -> None:
     """List the WireGuard-only peers."""
     columns = (
         Column("ID", lambda row: row.get("id")),
@@ -57,7 +58,7 @@ def list_(operator: Operator) -> None:
         Column("STATE", state),
         Column("CONNECTED", lambda row: row.get("connectedNodes")),
     )
-    operator.rows(operator.listed("peer", "peers"), columns, empty=_EMPTY)
+    operator.rows(operator.listed("peer", "peers", at=at), columns, empty=_EMPTY)
 
 
 def state(row: Row) -> str:
@@ -94,11 +95,12 @@ def _backends(row: Row) -> list[str]:
 
 @wg.command("get")
 @_peer
+@AT
 @reading
-def get(operator: Operator, words: tuple[str, ...], peer_by_flag: str | None) -> None:
+def get(operator: Operator, words: tuple[str, ...], peer_by_flag: str | None, at: Moment) -> None:
     """Show one WireGuard-only peer."""
     (which,) = only(words, peer_by_flag)
-    found = operator.talk(lambda tailnet: peer_of(tailnet, which))
+    found = operator.talk(lambda tailnet: peer_of(tailnet, which, at))
     if operator.form == "table":
         now = operator.now()
         times = {"created": ago(found.get("created"), now), "expiredAt": ago(found.get("expiredAt"), now)}

@@ -13,30 +13,27 @@ import click
 
 from frontends.cli import live, output
 from frontends.cli.operator import Operator, reading
+from frontends.cli.options import AT, Moment
 from frontends.cli.output import Row
 from frontends.cli.text import ago, clean, colours, note, reference
 
 _COLOURS: Final = {"blocks": "red", "warn": "yellow", "note": "cyan", "ok": "green"}
 _INDENT: Final = " " * 8
-_AT: Final = click.option(
-    "--at", metavar="POSITION|TIME", help="Then: a position, an RFC 3339 time, or `-2h`; now if absent."
-)
 
 
 @click.command("why")
 @click.argument("node", metavar="NODE", shell_complete=live.nodes)
 @click.argument("peer", metavar="PEER", shell_complete=live.peers)
-@_AT
+@AT
 @click.option(
     "--all/--wrong", "whole", default=True, help="Also what is as it must be, which is the default."
 )
 @reading
-def why(operator: Operator, node: str, peer: str, at: str | None, whole: bool) -> None:
+def why(operator: Operator, node: str, peer: str, at: Moment, whole: bool) -> None:
     """Say why a node sees a WireGuard-only peer or another node, or does not, and whether it can use it."""
-    then = None if at is None else reference(at)
     who, whom = reference(node), reference(peer)
     reply = operator.talk(
-        lambda tailnet: tailnet.ask_all("wg", "why", "findings", node=who, peer=whom, at=then)
+        lambda tailnet: tailnet.ask_all("wg", "why", "findings", node=who, peer=whom, at=at)
     )
     if operator.form != "table":
         output.emit(operator.form, reply)
@@ -47,12 +44,11 @@ def why(operator: Operator, node: str, peer: str, at: str | None, whole: bool) -
 
 
 @click.command("doctor")
-@_AT
+@AT
 @reading
-def doctor(operator: Operator, at: str | None) -> None:
+def doctor(operator: Operator, at: Moment) -> None:
     """Say what is wrong with WireGuard-only peers and their connections, and what mends it."""
-    then = None if at is None else reference(at)
-    reply = operator.talk(lambda tailnet: tailnet.ask_all("wg", "doctor", "findings", at=then))
+    reply = operator.talk(lambda tailnet: tailnet.ask_all("wg", "doctor", "findings", at=at))
     if operator.form != "table":
         output.emit(operator.form, reply)
     else:
