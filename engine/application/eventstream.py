@@ -25,7 +25,8 @@ from engine.domain.apikeyevents import ApiKeyCreated
 from engine.domain.events import AuthKeyCreated, CommandHandled, Event, LogStarted, tag_of
 from engine.domain.providerevents import ProviderAdded, ProviderUpdated
 from engine.domain.values import Epoch, Position, TailnetName
-from engine.ports import Answer, Bus, Endpoint, EventReader, EventStream, Fault, Message, Recorded, Told
+from engine.ports import Answer, Bus, Endpoint, EventReader, Fault, Message, Recorded
+from engine.streamports import EventStream, Told
 
 _LOG: Final = structlog.get_logger()
 BATCH: Final = 256

@@ -4,7 +4,8 @@ import pytest
 
 from engine.application.eventstream import message_of
 from engine.domain.values import DEFAULT_TAILNET, Epoch, Position
-from engine.ports import EventStream, Fault, Message, Told
+from engine.ports import Fault, Message
+from engine.streamports import EventStream, Told
 from tests.kit.histories import events_of, records
 
 EPOCH = Epoch("a" * 24)

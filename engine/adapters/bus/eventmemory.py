@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from engine.contracts import cloudevents
-from engine.ports import Fault, Message, Told
+from engine.ports import Fault, Message
+from engine.streamports import Told
 
 
 class MemoryEvents:

@@ -17,7 +17,8 @@ from nats.js.api import Header, PubAck, StreamConfig
 from engine.adapters.bus.nats import NatsBus
 from engine.contracts import cloudevents, subjects
 from engine.domain.values import TailnetName
-from engine.ports import Fault, Message, Told
+from engine.ports import Fault, Message
+from engine.streamports import Told
 
 PUBLISH_SECONDS: Final = 10.0
 """How long an acknowledgement may take."""
