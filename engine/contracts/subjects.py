@@ -118,6 +118,11 @@ def events(tailnet: TailnetName) -> str:
     return f"{ROOT}.{tailnet}.ev.>"
 
 
+def jetstream(tailnet: TailnetName, verb: str) -> str:
+    """Return the subject on which an operator asks JetStream about the events; the client's prefix is all before `verb`."""
+    return f"{ROOT}.{tailnet}.js.{verb}"
+
+
 def map_delta(tailnet: TailnetName) -> str:
     """Return the one stream of netmap changes of a tailnet."""
     return f"{ROOT}.{tailnet}.map.delta"

@@ -3,10 +3,13 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
+import nats.errors
 import nats.js.errors
 import pytest
 
+from engine.adapters.bus.context import Context
 from engine.adapters.bus.eventstream import JetStreamEvents
 from engine.adapters.bus.nats import NatsBus
 from engine.contracts import subjects
@@ -125,3 +128,42 @@ async def test_a_restarted_server_still_knows_the_last(
                 await asyncio.wait({asyncio.ensure_future(asyncio.sleep(0.1))})
     await stream.publish(messages()[3:])
     assert await stream.last() == told(len(messages()) - 1)
+
+
+READER = """
+listen: "127.0.0.1:{port}"
+jetstream {{ store_dir: "{store}" }}
+authorization {{ users: [
+  {{ user: engine, password: pe }}
+  {{ user: r, password: pr, permissions: {{
+    publish: ["$JS.API.STREAM.INFO.NETMAP_EVENTS", "$JS.API.CONSUMER.*.NETMAP_EVENTS.>",
+              "$JS.API.CONSUMER.MSG.NEXT.NETMAP_EVENTS.*", "$JS.ACK.NETMAP_EVENTS.>"]
+    subscribe: "_INBOX_r.>"
+  }} }}
+] }}
+"""
+
+
+async def test_another_system_reads_with_a_consumer_and_the_rights_that_the_docs_name(tmp_path: Path) -> None:
+    with NatsServer(tmp_path, READER) as server:
+        context = Context(url=server.url, user="engine", password="pe")
+        engine = await NatsBus.connect([server.url], name="engine", credentials=context)
+        stream = JetStreamEvents(engine, DEFAULT_TAILNET, age=3_600.0, octets=0)
+        await stream.open()
+        await stream.last()
+        await stream.publish(messages())
+        context = Context(url=server.url, user="r", password="pr", inbox_prefix="_INBOX_r")
+        reader = await NatsBus.connect([server.url], name="r", credentials=context)
+        js = reader.client.jetstream()
+        pulled = await js.pull_subscribe(
+            "netmap.v1.default.ev.user.>", durable="tickets", stream=subjects.EVENT_STREAM
+        )
+        wanted = [m for m in messages() if ".ev.user." in m.subject]
+        found = await pulled.fetch(len(wanted), timeout=5)
+        for message in found:
+            await message.ack()
+        assert [(m.subject, m.data) for m in found] == [(m.subject, m.data) for m in wanted]
+        with pytest.raises(nats.errors.Error):
+            await reader.client.jetstream(timeout=0.2).purge_stream(subjects.EVENT_STREAM)
+        await reader.close()
+        await engine.close()

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from engine.adapters.bus.eventstream import JetStreamEvents
 from engine.adapters.bus.nats import NatsBus, open_bus
 from engine.adapters.bus.server import binary, bundled
 from engine.adapters.bus.server_config import ROLES
 from engine.config import Settings
+from engine.domain.values import DEFAULT_TAILNET
 from engine.ports import Answer, Endpoint, Fault, Message
+from tests.contract.events_suite import messages
 from tests.kit.procs import Proc
 
 pytestmark = pytest.mark.real
@@ -121,6 +124,12 @@ MAY_NOT_ASK = [
     ("operator", f"{OWN}.q.apikey.check"),
     ("operator", f"{OWN}.reg.f1.register"),
     ("operator", "$JS.API.STREAM.LIST"),
+    ("operator", f"{OWN}.js.CONSUMER.CREATE.NETMAP_EVENTS"),
+    ("operator", f"{OWN}.js.STREAM.PURGE.NETMAP_EVENTS"),
+    ("operator", f"{OWN}.js.STREAM.DELETE.NETMAP_EVENTS"),
+    ("operator", f"{OWN}.js.STREAM.INFO.NETMAP_CMDQ"),
+    ("operator", "$JS.API.STREAM.PURGE.NETMAP_EVENTS"),
+    ("frontend", "$JS.API.STREAM.INFO.NETMAP_EVENTS"),
     ("frontend", f"{OWN}.as.operator.cmd.peer.register"),
     ("frontend", f"{OWN}.as.api.0123456789ab.cmd.peer.register"),
     ("frontend", f"{OWN}.q.apikey.check"),
@@ -197,6 +206,21 @@ async def test_what_is_not_allowed_is_not_heard(tmp_path: Path) -> None:
         said.cancel()
         for stream in streams:
             assert not stream._waiting  # type: ignore[attr-defined]
+
+
+async def test_an_operator_reads_the_stream_of_events(tmp_path: Path) -> None:
+    async with users(tmp_path) as buses:
+        stream = JetStreamEvents(buses["engine"], DEFAULT_TAILNET, age=3_600.0, octets=0)
+        await stream.open()
+        await stream.last()
+        live = await buses["operator"].subscribe(f"{OWN}.ev.>")
+        await stream.publish(messages()[:3])
+        async with asyncio.timeout(5):
+            assert [(await anext(live)).subject for _ in range(3)] == [m.subject for m in messages()[:3]]
+        js = buses["operator"].client.jetstream(prefix=f"{OWN}.js")
+        assert (await js.stream_info("NETMAP_EVENTS")).state.messages == 3
+        for direct in (False, True):
+            assert (await js.get_msg("NETMAP_EVENTS", 2, direct=direct)).data == messages()[1].data
 
 
 async def test_an_operator_sees_deltas_and_services(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ Rule 3: an answer may be sent to whoever asked, `ANSWERS` times within `ANSWER_S
 Rule 4: only `admin` says `…as.api.<prefix>.cmd.…`, for the commands that it has endpoints for, and asks whether an API
         key is good; it answers nobody.
 Rule 5: nothing listens but the client port.
+Rule 6: of the stream of events an operator reads messages by number or subject, on `…js.>`: `$JS.API` is its own account's. Who may make a consumer may have the server
+        say its messages on any subject, so nobody but the engine may.
 """
 
 import json
@@ -28,6 +30,13 @@ SILENT: Final = ("admin", OPERATOR)
 ANSWERS: Final = 16
 """Every service of a connection answers the same `$SRV.PING`."""
 ANSWER_SECONDS: Final = 120
+
+
+JETSTREAM: Final = "$JS.API"
+EVENT_READS: Final = tuple(
+    f"{verb}.{subjects.EVENT_STREAM}" for verb in ("STREAM.INFO", "STREAM.MSG.GET", "DIRECT.GET")
+)
+"""What is asked of JetStream by who reads the stream of events (rule 6)."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,7 +106,7 @@ def rights_of(role: str, tailnet: TailnetName) -> Rights:
             return Rights(publish=(*said, *asked), subscribe=(f"{own}.log.head",))
         case _:
             return Rights(
-                publish=(f"{own}.cmd.>", f"{own}.cmdq.>", f"{own}.q.>", "$SRV.>"),
+                publish=(f"{own}.cmd.>", f"{own}.cmdq.>", f"{own}.q.>", "$SRV.>", f"{own}.js.>"),
                 subscribe=(f"{own}.map.>", f"{own}.ev.>", f"{own}.res.*", f"{own}.log.*"),
                 denied=(subjects.query(tailnet, "apikey", "check"),),
             )
@@ -143,6 +152,7 @@ def _services(tailnet: TailnetName) -> Sequence[tuple[str, str]]:
         (subjects.durable_as(tailnet, OPERATOR, ">"), subjects.durable(tailnet, ">")),
         (f"{subjects.ROOT}.{tailnet}.q.>", ""),
         ("$SRV.>", ""),
+        *((f"{JETSTREAM}.{verb}", subjects.jetstream(tailnet, verb)) for verb in EVENT_READS),
     )
 
 

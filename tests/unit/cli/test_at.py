@@ -32,7 +32,7 @@ KEYS = ("nodes", "peers", "connections", "users", "authKeys", "apiKeys", "provid
 
 def stage() -> Stage:
     made = Stage()
-    empty: dict[str, Any] = {"position": 120, **dict.fromkeys(KEYS, [])}
+    empty: dict[str, Any] = {"position": 120, **{key: [] for key in KEYS}}
     for name, _ in READS:
         made.answers(name, empty)
     made.answers("node.get", {"position": 120, "node": {"id": 7, "name": "laptop"}})
