@@ -1,6 +1,7 @@
 """Tells other systems every event, in order, in a stream that they read at their own pace.
 
-Rule 1: it follows the log by itself, with a reader of its own: no command waits for it.
+Rule 1: it follows the log by itself, with a reader of its own: no command waits for it. After each batch it rests as long
+        as that took, so that a busy engine, or one that fills a stream, keeps most of its time for commands.
 Rule 2: at least once: it goes on after the last event that the stream has, and asks the stream again after any fault.
 Rule 3: a stream that has nothing, or tells another history than the log, is filled from the beginning of the present epoch
         or of the log; what it has already, it may get a second time.
@@ -66,8 +67,7 @@ class EventTeller:
             while not stop.is_set():
                 self._grown.clear()
                 try:
-                    while await self.tell() and not stop.is_set():
-                        pass
+                    await self._tell_all(stopping)
                 except Fault as fault:
                     _LOG.warning("eventstream.failed", fault=str(fault))
                     await asyncio.wait({stopping}, timeout=AGAIN_SECONDS)
@@ -77,6 +77,13 @@ class EventTeller:
                 growing.cancel()
         finally:
             stopping.cancel()
+
+    async def _tell_all(self, stopping: "asyncio.Task[bool]") -> None:
+        now = asyncio.get_running_loop().time
+        began = now()
+        while not stopping.done() and await self.tell():
+            await asyncio.wait({stopping}, timeout=now() - began)
+            began = now()
 
     async def tell(self) -> bool:
         """Tell the next records; return whether there were any.
