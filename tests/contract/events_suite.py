@@ -56,6 +56,12 @@ class EventsSuite:
         await stream.publish(messages()[:4])
         assert await stream.last() == told(3)
 
+    async def test_what_is_not_there_can_be_made_anew(self, stream: EventStream) -> None:
+        await stream.wipe()
+        assert await stream.last() is None
+        await stream.publish(messages()[:1])
+        assert await stream.last() == told(0)
+
     async def test_before_it_is_open_it_takes_nothing(self, stream: EventStream) -> None:
         with pytest.raises(Fault):
             await stream.publish(messages()[:1])

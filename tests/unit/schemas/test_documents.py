@@ -8,12 +8,14 @@ import msgspec
 import pytest
 
 from engine.contracts import cloudevents, subjects
+from engine.contracts.queries import Query
+from engine.contracts.requests import Accepted, ErrorReply
 from engine.domain.commands import COMMANDS
 from engine.domain.events import EVENTS, CommandHandled
 from engine.domain.values import DEFAULT_TAILNET
 from engine.schemas.asyncapi import document
 from engine.schemas.examples import example_of
-from engine.schemas.kinds import commands, events, query_schema, schema_of
+from engine.schemas.kinds import commands, components_of, events, query_schema, schema_of
 from engine.schemas.origins import CONSEQUENCE, NEXT_VERSION, SINCE, emitters, since
 from tests.golden.logs import FOLDER as LOGS
 
@@ -39,6 +41,14 @@ def test_every_reference_leads_somewhere() -> None:
 def test_a_reference_to_nothing_would_be_found() -> None:
     with pytest.raises(KeyError):
         found(DOCUMENT, "#/components/schemas/Nobody")
+
+
+def test_no_two_types_share_a_name_in_the_document() -> None:
+    kinds = (*events().values(), *commands().values(), Query, Accepted, ErrorReply)
+    schemas: dict[str, Any] = {}
+    for kind in kinds:
+        for name, schema in components_of(kind).items():
+            assert schemas.setdefault(name, schema) == schema, name
 
 
 def test_every_event_but_receipts_has_its_channel_and_an_example_that_is_one() -> None:
