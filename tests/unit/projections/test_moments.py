@@ -1,6 +1,7 @@
 """Moments on a shelf: which are kept, which is used, what is not believed; and that nobody notices but by the time it takes."""
 
 import asyncio
+import itertools
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -15,7 +16,7 @@ from projections.history import kept as packing
 from projections.history.moment import AtPosition, AtTime, Moment
 from projections.history.replay import Replay, is_after
 from projections.live import Live
-from projections.moments import Moments
+from projections.moments import EVERY, Moments, spacing_for
 from projections.netmap.fold import fold
 from projections.netmap.state import NetmapState, snapshot_of
 from projections.past import Past
@@ -35,6 +36,10 @@ COURSE: list[Step] = [
     ("disconnect", 0, 0),
     *[("again", n, n) for n in range(12)],
 ]
+
+
+def five(_objects: int) -> int:
+    return 5
 
 
 class Counting:
@@ -60,7 +65,7 @@ class Scene:
         self.log = log
         self.reader = Counting(log.reader())
         self.live = Live(self.reader, VirtualClock())
-        self.moments = Moments(shelf, self.reader, every=every, most=most)
+        self.moments = Moments(shelf, self.reader, spacing=lambda _objects: every, most=most)
 
     async def follow(self) -> "Scene":
         for record in self.log.records:
@@ -75,7 +80,7 @@ class Scene:
         return [place.position for place in self.moments.places]
 
     def again(self, shelf: Shelf) -> Moments:
-        return Moments(shelf, self.reader, every=5)
+        return Moments(shelf, self.reader, spacing=five)
 
 
 async def followed(shelf: Shelf, *, every: int = 5, most: int = 100) -> Scene:
@@ -104,6 +109,26 @@ async def test_one_is_kept_whenever_so_many_records_have_passed() -> None:
     at = await followed(MemoryShelf(), every=5)
     head = at.live.state.position
     assert at.positions == list(range(5, head + 1, 5))
+
+
+@pytest.mark.parametrize(
+    ("objects", "records"), [(0, EVERY), (EVERY, EVERY), (EVERY + 1, EVERY + 1), (10**6, 10**6)]
+)
+def test_the_larger_a_moment_the_fewer_are_kept(objects: int, records: int) -> None:
+    assert spacing_for(objects) == records
+
+
+async def test_before_so_many_have_passed_none_is_kept() -> None:
+    at = await followed(MemoryShelf())
+    moments = Moments(MemoryShelf(), at.reader, spacing=lambda objects: objects)
+    live = Live(at.reader, VirtualClock())
+    for record in at.log.records:
+        live.take([record])
+        await moments.note(live)
+    await moments.settled()
+    gaps = [b.position - a.position for a, b in itertools.pairwise(moments.places)]
+    assert min(gaps) > 5
+    assert len(moments.places) > 1
 
 
 async def test_every_moment_of_the_past_is_what_a_replay_of_all_makes_of_it_and_costs_a_part() -> None:
@@ -156,7 +181,7 @@ async def test_octets_are_bounded_too() -> None:
     at = await followed(shelf)
     most = sum(shelf.names().values()) // 2
     small = MemoryShelf()
-    moments = Moments(small, at.reader, every=5, octets=most)
+    moments = Moments(small, at.reader, spacing=five, octets=most)
     live = Live(at.reader, VirtualClock())
     for record in at.log.records:
         live.take([record])
@@ -222,7 +247,7 @@ async def test_moments_of_another_log_are_let_go() -> None:
     at = await followed(shelf)
     other = await Written().open()
     await other.write(("user", 1, 0), *COURSE)
-    moments = Moments(shelf, other.reader(), every=5)
+    moments = Moments(shelf, other.reader(), spacing=five)
     await moments.open()
     assert len(moments.places) == len(at.positions) > 3
     assert not await moments.resume(Live(at.reader, VirtualClock()))
@@ -234,7 +259,7 @@ async def test_moments_after_the_end_of_a_log_that_was_cut_off_are_let_go() -> N
     at = await followed(shelf)
     shorter = await Written().open()
     await shorter.write(*COURSE[:12])
-    moments = Moments(shelf, shorter.reader(), every=5)
+    moments = Moments(shelf, shorter.reader(), spacing=five)
     await moments.open()
     live = Live(at.reader, VirtualClock())
     assert await moments.resume(live)
