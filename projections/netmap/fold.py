@@ -149,16 +149,20 @@ def _touched_by_peers(state: NetmapState, event: PeerEvent | ConnectionEvent) ->
             | PeerRemoved(peer=peer)
             | PeerRenamed(peer=peer)
             | PeerEndpointsResolved(peer=peer)
-            | PeerBackendSet(peer=peer)
             | PeerBackendRemoved(peer=peer)
-            | PeerSwitched(peer=peer)
             | PeerDrained(peer=peer)
             | PeerUndrained(peer=peer)
         ):
             return [_put_peer(state, peer)]
         case PeerUpdated(peer=peer) | PeerTagged(peer=peer):
             return [_put_peer(state, peer), *_put_extras_at(state, peer)]
-        case PeerDisabled(peer=peer) | PeerExpired(peer=peer) | PeerEnabled(peer=peer):
+        case (
+            PeerDisabled(peer=peer)
+            | PeerExpired(peer=peer)
+            | PeerEnabled(peer=peer)
+            | PeerBackendSet(peer=peer)
+            | PeerSwitched(peer=peer)
+        ):
             more = _put_extras_at(state, peer) if state.tailnet.settings.is_demoting else []
             return [_put_peer(state, peer), *more]
         case PeerMoved() | PeerPoolSet() | SelectorAdded() | SelectorRemoved():

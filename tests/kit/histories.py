@@ -379,6 +379,7 @@ class Teller:
             number = self.peers[a % len(self.peers)]
             backend, other = f"b{b % 3}", NodeKey(key("nodekey", "peer", number, "backend", b % 3))
             where = (f"192.0.2.{b + 1}:53", f"relay{b % 2}.example.org:51820")
+            own = ("10.64.0.1",) if b % 3 else ()
             answer = HostAnswer(
                 host=f"relay{b % 2}.example.org",
                 addresses=(f"198.51.100.{b + 1}", "2001:db8::1")[: a % 3],
@@ -387,8 +388,10 @@ class Teller:
             )
             changes: tuple[Event, ...] = (
                 PeerEndpointsResolved(peer=number, hosts=(answer,)),
-                PeerBackendSet(peer=number, backend=backend, public_key=other, endpoints=where),
-                PeerSwitched(peer=number, backend=backend, public_key=other, endpoints=where),
+                PeerBackendSet(
+                    peer=number, backend=backend, public_key=other, endpoints=where, resolvers=own
+                ),
+                PeerSwitched(peer=number, backend=backend, public_key=other, endpoints=where, resolvers=own),
                 PeerBackendRemoved(peer=number, backend=backend),
             )
             self.events.append(changes[a % len(changes)])

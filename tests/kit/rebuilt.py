@@ -73,7 +73,7 @@ class Rebuilt:
             yield shown(NodeObject, node, class_id=self.of[number].id)
             extras = tuple(self._extras(number))
             if extras:
-                yield ExtrasObject(node=number, connections=extras)
+                yield ExtrasObject(node=number, connections=extras, demotes=self._demotes(extras))
         for name, standing in self.standings.items():
             user = UserId(self.identities[name].user or 0)
             yield shown(ClassObject, standing, id=name, user=user)
@@ -103,6 +103,16 @@ class Rebuilt:
             if node == number:
                 extra = shown(ConnectionExtra, connection, peer=peer)
                 yield from self._left(extra, permit)
+
+    def _demotes(self, extras: Sequence[ConnectionExtra]) -> bool:
+        """Whether the node can use a peer as exit, and that peer has resolvers, where they go first."""
+        ways = [(self.tailnet.peers[extra.peer], extra.allowed_ips) for extra in extras]
+        return self.tailnet.settings.wireguard_dns == "demote" and any(
+            {"0.0.0.0/0", "::/0"}.issubset(peer.allowed_ips if part is None else part)
+            and peer.extra.exit_node_dns_resolvers
+            and not (peer.parked_key or peer.expired_at)
+            for peer, part in ways
+        )
 
     def _left(self, extra: ConnectionExtra, permit: Permit) -> Iterator[ConnectionExtra]:
         """What the policy leaves of a connection, if it has a say."""

@@ -1,6 +1,7 @@
 """A moment packed and unpacked is the fold's (P3); what is not whole, or not ours, is refused."""
 
 import hashlib
+import itertools
 from typing import NamedTuple
 
 import msgspec
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.contracts.chunks import encode as canonical
+from engine.domain.values import NodeId
 from engine.ports import Recorded
 from projections.history import kept
 from projections.history.causes import Causes
@@ -27,8 +29,12 @@ COURSE: list[Step] = [
     ("connect", 0, 0),
     ("policy", 1, 0),
     ("settings", 0, 1),
+    ("connect", 1, 0),
     ("disconnect", 0, 0),
-    ("delete", 1, 0),
+    ("settings", 2, 6),
+    ("peer_place", 2, 1),
+    ("peer_place", 2, 3),
+    ("delete", 2, 0),
 ]
 
 
@@ -95,6 +101,12 @@ def test_under_policies_too(course: list[Step], data: st.DataObject) -> None:
 @pytest.mark.parametrize("cut", range(1, len(history(COURSE)) + 1))
 def test_at_every_position_of_a_course(cut: int) -> None:
     is_resumable(history(COURSE), cut)
+
+
+def test_that_course_has_resolvers_that_go_first_and_then_do_not() -> None:
+    log = history(COURSE)
+    shown = [take(empty(), log[:cut]).state.extras(NodeId(2)).demotes for cut in range(len(log) + 1)]
+    assert [told for told, _ in itertools.groupby(shown)] == [False, True, False]
 
 
 def whole() -> bytes:

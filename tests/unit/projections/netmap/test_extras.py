@@ -9,10 +9,12 @@ from engine.domain.events import (
     ExtraConfig,
     NodeDeleted,
     NodeTagged,
+    PeerBackendSet,
     PeerDisabled,
     PeerEnabled,
     PeerExpired,
     PeerRegistered,
+    PeerSwitched,
     PeerUpdated,
     ResolversSet,
     UserCreated,
@@ -207,6 +209,18 @@ def test_an_exit_that_loses_its_resolvers_demotes_no_longer() -> None:
     there = stage(None, relay(*EXIT, resolvers=OWN), connected(1), GLOBAL, DEMOTE)
     key = NodeKey("nodekey:" + "ab" * 32)
     there.tell(PeerUpdated(peer=RELAY, public_key=key, allowed_ips=EXIT, endpoints=("192.0.2.1:51820",)))
+    assert not demoted(there, 1)
+
+
+def test_another_backend_demotes_if_that_one_has_resolvers() -> None:
+    there = stage(None, relay(*EXIT), connected(1), GLOBAL, DEMOTE)
+    assert not demoted(there, 1)
+    key, where = NodeKey("nodekey:" + "ef" * 32), ("192.0.2.2:51820",)
+    with_own = PeerSwitched(peer=RELAY, backend="b", public_key=key, endpoints=where, resolvers=OWN)
+    assert keys(there.tell(with_own), "extras") == {"1"}
+    assert demoted(there, 1)
+    without = PeerBackendSet(peer=RELAY, backend="b", public_key=key, endpoints=where)
+    assert keys(there.tell(without), "extras") == {"1"}
     assert not demoted(there, 1)
 
 
