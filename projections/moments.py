@@ -163,13 +163,13 @@ class Moments:
         data = await asyncio.to_thread(self._shelf.get, place.name)
         if data is None:
             raise BadKept("it is not there")
-        kept = await asyncio.to_thread(unpack, data)
-        if (kept.position, kept.at) != (place.position, place.at):
+        found = await asyncio.to_thread(unpack, data)
+        if (found.position, found.at) != (place.position, place.at):
             raise BadKept("it is not the moment that its name says")
-        records = await self._reader.read(Position(kept.position - 1), 1)
-        if not records or (records[0].position, records[0].digest) != (kept.position, kept.digest):
+        records = await self._reader.read(Position(found.position - 1), 1)
+        if not records or (records[0].position, records[0].digest) != (found.position, found.digest):
             raise BadKept("it is of another log")
-        return kept
+        return await asyncio.to_thread(found.kept)
 
     async def _let_go(self, place: Place, why: BadKept) -> None:
         _log.warning("a kept moment is of no use", name=place.name, why=str(why))

@@ -82,8 +82,15 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
         return state
 
 
+class _Schema(msgspec.Struct, frozen=True):
+    schema: str
+
+
 class _Head(msgspec.Struct, frozen=True):
     schema: str
+    position: Position
+    at: Millis
+    digest: str
 
 
 SCHEMA: Final = f"{MEANING}-{hashlib.sha256(repr(msgspec.inspect.type_info(Body)).encode()).hexdigest()[:16]}"
@@ -91,7 +98,39 @@ SCHEMA: Final = f"{MEANING}-{hashlib.sha256(repr(msgspec.inspect.type_info(Body)
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(Body)
+_SCHEMA: Final = msgspec.msgpack.Decoder(_Schema)
 _HEAD: Final = msgspec.msgpack.Decoder(_Head)
+
+
+class Unpacked(msgspec.Struct, frozen=True):
+    """Which moment was packed: its last record; `kept` costs more, and is for the one that the log knows (rule 4)."""
+
+    position: Position
+    at: Millis
+    digest: str
+    encoded: bytes
+
+    def kept(self) -> Kept:
+        """Return the moment.
+
+        Raises:
+            BadKept: it cannot be understood.
+        """
+        try:
+            body = _DECODER.decode(self.encoded)
+            tailnet = tailnet_of(body.tables)
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise BadKept(f"it cannot be understood: {error}") from error
+        return Kept(
+            position=body.position,
+            at=body.at,
+            digest=body.digest,
+            epoch=body.epoch,
+            tailnet=tailnet,
+            causes=Causes.of_tables(body.causes),
+            versions=Versions(body.versions),
+            positions=body.positions,
+        )
 
 
 def encode(state: NetmapState, causes: Causes, versions: Versions) -> bytes:
@@ -117,8 +156,8 @@ def pack(encoded: bytes) -> bytes:
     return hashlib.sha256(packed).digest() + packed
 
 
-def unpack(data: bytes, *, limit: int = MAX_OCTETS) -> Kept:
-    """Return the moment that was packed.
+def unpack(data: bytes, *, limit: int = MAX_OCTETS) -> Unpacked:
+    """Return what was packed: which moment it is, and the rest for whoever finds that record in the log.
 
     Raises:
         BadKept: it is not whole, not of this code's fold, or has more than `limit` octets.
@@ -128,22 +167,12 @@ def unpack(data: bytes, *, limit: int = MAX_OCTETS) -> Kept:
         raise BadKept("its checksum is another one")
     encoded = _unpacked(packed, limit)
     try:
-        if _HEAD.decode(encoded).schema != SCHEMA:
+        if _SCHEMA.decode(encoded).schema != SCHEMA:
             raise BadKept("it is of another version of this program")
-        body = _DECODER.decode(encoded)
-        tailnet = tailnet_of(body.tables)
-    except (msgspec.MsgspecError, ValueError) as error:
+        head = _HEAD.decode(encoded)
+    except msgspec.MsgspecError as error:
         raise BadKept(f"it cannot be understood: {error}") from error
-    return Kept(
-        position=body.position,
-        at=body.at,
-        digest=body.digest,
-        epoch=body.epoch,
-        tailnet=tailnet,
-        causes=Causes.of_tables(body.causes),
-        versions=Versions(body.versions),
-        positions=body.positions,
-    )
+    return Unpacked(head.position, head.at, head.digest, encoded)
 
 
 def _unpacked(packed: memoryview, limit: int) -> bytes:
