@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 
@@ -228,10 +228,11 @@ def take_away(shelf: MemoryShelf) -> None:
 
 
 @pytest.mark.parametrize("broken", [damage, cut_off, mistake_for_another, take_away])
-async def test_a_broken_one_is_let_go_and_the_one_before_it_is_used(broken: object) -> None:
+async def test_a_broken_one_is_let_go_and_the_one_before_it_is_used(
+    broken: Callable[[MemoryShelf], None],
+) -> None:
     shelf = MemoryShelf()
     at = await followed(shelf)
-    assert callable(broken)
     name = newest_of(shelf)
     broken(shelf)
     moments = at.again(shelf)
