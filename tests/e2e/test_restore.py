@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shutil
 import threading
 from collections.abc import Iterator
@@ -10,10 +11,15 @@ from typing import Any
 
 import pytest
 
+from frontends.wire.noise import PrivateKey
 from tests.e2e.test_serve import REGISTER, Serving
+from tests.kit.control_client import connect, new_key, server_key
 from tests.kit.operator import operator
 
 pytestmark = pytest.mark.real
+CONNECT = (
+    "netmap node add-wg-connection --node-id laptop --wg-peer-id mullvad-exit --ipv4-masq-addr 10.64.0.1"
+)
 
 
 @pytest.fixture
@@ -47,12 +53,42 @@ def epoch(serving: Serving) -> str:
     return asyncio.run(ask())
 
 
+class Client:
+    """A model client that keeps its keys, and what it took for the server's."""
+
+    def __init__(self) -> None:
+        self._machine, self._node = PrivateKey(os.urandom(32)), new_key()
+        self._public: bytes | None = None
+
+    async def register(self, listen: str, auth_key: str) -> None:
+        """Join."""
+        host, port = listen.split(":")
+        self._public = await server_key(host, int(port))
+        async with connect(host, int(port), self._machine, public=self._public) as client:
+            answer = await client.register(self._node, auth_key=auth_key, hostinfo={"Hostname": "laptop"})
+            assert answer["MachineAuthorized"], answer
+
+    async def sees(self, listen: str) -> tuple[Any, Any]:
+        """Come again without registering; return this node's addresses and its peers' keys."""
+        host, port = listen.split(":")
+        async with connect(host, int(port), self._machine, public=self._public) as client:
+            stream = await client.map_stream(self._node)
+            await stream.next()
+            view = stream.view
+            assert view.node is not None
+            return view.node["Addresses"], {number: peer["Key"] for number, peer in view.peers.items()}
+
+
 def test_a_destroyed_directory_comes_back_under_a_new_epoch(serving: Serving, tmp_path: Path) -> None:
     serving.start()
     types(serving, "netmap user create alice")
-    types(serving, "netmap preauthkey create --user alice")
+    auth = json.loads(types(serving, "netmap preauthkey create --user alice -o json"))["result"]["key"]
+    client = Client()
+    asyncio.run(client.register(serving.listen, auth))
     types(serving, REGISTER)
-    types(serving, "netmap events checkpoint")
+    types(serving, CONNECT)
+    seen = asyncio.run(client.sees(serving.listen))
+    assert list(seen[1]) == [100000001]
     there, old = lists(serving), epoch(serving)
     kept = tmp_path / "kept"
     kept.write_text(types(serving, "netmap events checkpoint"))
@@ -72,6 +108,7 @@ def test_a_destroyed_directory_comes_back_under_a_new_epoch(serving: Serving, tm
 
     serving.start()
     assert lists(serving) == there
+    assert asyncio.run(client.sees(serving.listen)) == seen
     assert epoch(serving) == restored["epoch"] != old
     assert types(serving, "netmap events key").strip().rpartition("+")[2] == key.rpartition("+")[2]
     verified = json.loads(types(serving, f"netmap events verify --checkpoints {kept} --key {key} -o json"))

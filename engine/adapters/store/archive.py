@@ -48,8 +48,11 @@ _UNREADABLE: Final = (
     RuntimeError,
 )
 
+STEP: Final = 1_000
+"""Records between two reports of progress."""
+
 Progress = Callable[[Position, int], None]
-"""Is told the position that was reached, and how many records there were."""
+"""Is told the position that was reached, and how many records there were, every `STEP` records."""
 
 
 class BadBackupError(ValueError):
@@ -147,6 +150,12 @@ def whole_commands(rows: Iterable[Notification], until: Until) -> Iterator[Notif
         command = facts.cmd
         held.append(row)
     yield from held
+
+
+def report(walk: Walk, progress: Progress) -> None:
+    """Tell of progress when it is time."""
+    if walk.tree.size % STEP == 0:
+        progress(walk.position, walk.tree.size)
 
 
 class Tally:
@@ -274,7 +283,7 @@ class Backup:
 
         Args:
             codec: to see that this version of the engine knows each of them.
-            progress: called after each record.
+            progress: see `Progress`.
 
         Raises:
             BadBackupError: it is not what was written.
@@ -289,7 +298,7 @@ class Backup:
             tally.take(row)
             if codec is not None:
                 codec.decode([row], None)
-            progress(Position(row.id), tally.walk.tree.size)
+            report(tally.walk, progress)
         tally.end()
         self.keys()
         manifest = self.manifest

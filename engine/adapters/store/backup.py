@@ -29,6 +29,7 @@ from engine.adapters.store.archive import (
     Progress,
     Tally,
     Until,
+    report,
     whole_commands,
 )
 from engine.adapters.store.chain import Break
@@ -65,11 +66,11 @@ def write(path: Path, source: Source, made: Millis, progress: Progress = lambda 
         path: where; nothing may be there.
         source: what is kept; of its notes, those that speak of later records are left out.
         made: now.
-        progress: called after each record.
+        progress: see `Progress`.
 
     Raises:
         BrokenError: the log is not what it was (`netmap events verify`).
-        Fault: the file cannot be written, or is not what was written into it.
+        Fault: the file cannot be written, or is not what was written into it; no record, or another tailnet's.
     """
     if path.exists():
         raise Fault(f"{path} is there already: name another file")
@@ -99,9 +100,15 @@ def _write(archive: zipfile.ZipFile, source: Source, made: Millis, progress: Pro
     tally = Tally(checkpoints.values())
     with archive.open(_entry(RECORDS), "w", force_zip64=True) as records:
         for row in whole_commands(source.rows, source.until):
+            if not str(row.originator_id).startswith(f"{source.tailnet}/"):
+                raise Fault(
+                    f"the record at {row.id} is not of the tailnet {source.tailnet}: name it with --tailnet"
+                )
             tally.take(row)
             records.write(_octets(row))
-            progress(Position(row.id), tally.walk.tree.size)
+            report(tally.walk, progress)
+    if not tally.walk.tree.size:
+        raise Fault("there is no record to keep, or none at or before that moment")
     tally.end(cut=source.until != _EVERYTHING)
     kept = [note for note, known in checkpoints.items() if known.position <= tally.walk.position]
     archive.writestr(_entry(NOTES), "".join(f"{note}\n" for note in kept))

@@ -12,7 +12,15 @@ from typing import Final, NamedTuple, Protocol
 
 from eventsourcing.persistence import Notification
 
-from engine.adapters.store.archive import Backup, BrokenError, Progress, Until, facts_of, whole_commands
+from engine.adapters.store.archive import (
+    Backup,
+    BrokenError,
+    Progress,
+    Until,
+    facts_of,
+    report,
+    whole_commands,
+)
 from engine.adapters.store.chain import Walk
 from engine.adapters.store.codec import Codec
 from engine.adapters.store.log import START_OF_HISTORY, Recording
@@ -74,7 +82,7 @@ def restore(
         beginning: of the new history.
         until: the last moment that is wanted.
         ready: called with the position of the last record, when all are in and nothing is committed.
-        progress: called after each record.
+        progress: see `Progress`.
 
     Raises:
         BadBackupError, BrokenError: the backup is not what it was; the store is still empty.
@@ -124,7 +132,7 @@ class _History:
                 version = row.originator_version
             at = max(at, facts_of(row).at)
             yield row
-            self._progress(self.walk.position, self.walk.tree.size)
+            report(self.walk, self._progress)
         if not self.walk.position:
             raise Fault("there is no record at or before that moment in the backup")
         yield self._begin(version + 1, at)

@@ -196,6 +196,14 @@ def test_a_log_that_does_not_hold_is_not_kept(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_nothing_and_another_tailnet_are_not_kept(tmp_path: Path) -> None:
+    with pytest.raises(Fault, match="no record to keep"):
+        kept(tmp_path / "a", log_of(), Until(position=Position(0)))
+    with pytest.raises(Fault, match="record at 1 is not of the tailnet other"):
+        write(tmp_path / "a", Source("other", log_of()), Millis(1))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_copy_of_a_moment_leaves_later_checkpoints_out(tmp_path: Path) -> None:
     rows = log_of()
     notes = (note_at(rows, 3), note_at(rows, 9))
