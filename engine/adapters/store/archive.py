@@ -15,7 +15,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Final, Literal, NamedTuple, Self
+from typing import IO, Annotated, Final, Literal, NamedTuple, Self
 
 import msgspec
 from eventsourcing.persistence import Notification
@@ -69,12 +69,16 @@ class BrokenError(Exception):
         self.broken: Final = broken
 
 
+Number = Annotated[int, msgspec.Meta(ge=1, le=1 << 62)]
+"""Both databases count in 63 bits, and a restored log goes on."""
+
+
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A row; `state` holds the stored octets as text."""
 
-    position: Position
+    position: Number
     stream: str
-    version: int
+    version: Number
     topic: str
     state: str
 
@@ -243,7 +247,7 @@ class Backup:
         Raises:
             BadBackupError: the file ends or cannot be read.
         """
-        seen = Position(0)
+        seen = 0
         try:
             with self._archive.open(RECORDS) as records:
                 for line in _lines(records):

@@ -136,7 +136,7 @@ def _octets(row: Notification) -> bytes:
     except UnicodeDecodeError:
         raise BrokenError(Break(Position(row.id - 1), Position(row.id), "not a record")) from None
     line = Line(
-        position=Position(row.id),
+        position=row.id,
         stream=str(row.originator_id),
         version=row.originator_version,
         topic=row.topic,

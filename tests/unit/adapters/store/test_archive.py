@@ -175,6 +175,15 @@ def test_another_zip_and_a_huge_manifest_are_refused(path: Path) -> None:
         Backup(changed(path, MANIFEST, lambda octets: octets + b" " * 100_000))
 
 
+@pytest.mark.parametrize("position", [b"0", b"-1", b"4611686018427387905", b"9" * 40, b'"x"'])
+def test_a_position_that_no_database_has_is_refused(path: Path, position: bytes) -> None:
+    bad = changed(
+        path, RECORDS, lambda octets: octets.replace(b'"position":1000001', b'"position":' + position)
+    )
+    with pytest.raises(BadBackupError, match="cannot be read after the record at 1000000"):
+        checked(bad)
+
+
 def test_a_record_that_this_version_does_not_know_is_named(tmp_path: Path) -> None:
     [first, *_] = log_of()
     strange = Notification(first.originator_id, 1, "Unheard.v9", first.state, id=1)
