@@ -40,7 +40,20 @@ def types(serving: Serving, line: str) -> str:
 def lists(serving: Serving) -> dict[str, Any]:
     """What there is."""
     lines = ("user list", "node list", "wg list", "preauthkey list")
-    return {line: json.loads(types(serving, f"netmap {line} -o json")) for line in lines}
+    found = {line: json.loads(types(serving, f"netmap {line} -o json")) for line in lines}
+    for node in found["node list"]["nodes"]:
+        for name in set(node) - {
+            "id",
+            "stableId",
+            "name",
+            "fqdn",
+            "nodeKey",
+            "machineKey",
+            "addresses",
+            "user",
+        }:
+            del node[name]  # some of it is soft state, which is in no backup
+    return found
 
 
 def epoch(serving: Serving) -> str:
