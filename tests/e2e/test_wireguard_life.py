@@ -236,6 +236,7 @@ def test_e12_the_address_of_a_removed_peer_rests_over_a_restart(story: Story) ->
     story.tailnet.cli("wg", "remove", "spare-1", "--force")
     story.tailnet.kill("engine")
     story.tailnet.start("engine")
+    story.tailnet.wait_answers()
     held = story.relay.row()["ipv4"]
     handed = [story.spare(f"spare-{number}", number) for number in range(2, 6)]
     assert gone not in handed, "it did not rest"

@@ -106,6 +106,15 @@ class Cluster:
             if name in self.procs and self.procs[name].running:
                 wait_until(partial(self._ready, port), f"{name} is ready", timeout=READY_SECONDS)
 
+    def wait_answers(self) -> None:
+        """Return when the engine and the projection answer, which a port that is open does not say."""
+        what = "`netmap health` is content"
+        wait_until(
+            lambda: self._run([NETMAP, "health"], timeout=READY_SECONDS).returncode == 0,
+            what,
+            timeout=READY_SECONDS,
+        )
+
     def kill(self, name: str) -> None:
         """SIGKILL, as a power cut for one process."""
         self.procs[name].kill()
