@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -113,6 +114,9 @@ def test_a_destroyed_directory_comes_back_under_a_new_epoch(serving: Serving, tm
 
     assert serving.proc is not None
     serving.proc.kill()
+    os.kill(
+        int(next(serving.directory.rglob("nats.pid")).read_text()), signal.SIGKILL
+    )  # it outlives its parent
     shutil.rmtree(serving.directory)
     done = serving.types(f"netmap restore {said['file']} --reason 'the disk burnt' -o json")
     assert done.returncode == 0, done.stderr
