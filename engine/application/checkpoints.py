@@ -57,7 +57,7 @@ class Checkpoints:
         """Sign, keep and tell what the log is now, if it has grown."""
         self._grown.clear()
         self._many.clear()
-        size = self._engine.checkpoint("").size
+        size = self._engine.size()
         if size == self._kept:
             return
         note = self.note()
@@ -70,12 +70,15 @@ class Checkpoints:
 
     def note(self) -> str:
         """Return the signed note of the log as it is now."""
-        signer = self._signer()
-        return signer.note(self._engine.checkpoint(signer.verifier.name))
+        return self._noted(self._signer())
 
     async def respond(self, _message: Message) -> Answer:
         """Answer `q.log.checkpoint`: the present note, and the key that checks its signature."""
-        return json_answer(CheckpointReply(note=self.note(), key=str(self._signer().verifier)))
+        signer = self._signer()
+        return json_answer(CheckpointReply(note=self._noted(signer), key=str(signer.verifier)))
+
+    def _noted(self, signer: Signer) -> str:
+        return signer.note(self._engine.checkpoint(signer.verifier.name))
 
     def _signer(self) -> Signer:
         epoch = Epoch(self._engine.head().epoch)
@@ -83,7 +86,7 @@ class Checkpoints:
 
     def _on_commit(self, _records: Sequence[Recorded]) -> None:
         self._grown.set()
-        if self._engine.checkpoint("").size >= self._kept + EVERY_RECORDS:
+        if self._engine.size() >= self._kept + EVERY_RECORDS:
             self._many.set()
 
 

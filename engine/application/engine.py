@@ -125,6 +125,10 @@ class Engine:
         """Return where the committed log is."""
         return HeadReply(epoch=self._ledger.epoch, position=self._ledger.position)
 
+    def size(self) -> int:
+        """Return how many records the committed log has."""
+        return self._ledger.tree.size
+
     def checkpoint(self, origin: str) -> Checkpoint:
         """Return what the committed log is, under the name of the log."""
         ledger = self._ledger
