@@ -14,6 +14,7 @@ import msgspec
 import zstandard
 
 from engine.contracts.netmap import Snapshot, SnapshotChunk
+from engine.contracts.packed import BadFrameError, TooLargeError, unpacked
 
 CHUNK_OCTETS: Final = 256 * 1024
 """Octets of `data` in a chunk: base64 in JSON makes 342 KiB, well below NATS' default max_payload of 1 MiB."""
@@ -23,10 +24,6 @@ MAX_CHUNKS: Final = 1_024
 """As many chunks as the largest JSON would fill if it did not compress at all."""
 _LEVEL: Final = 1
 """zstd's fastest ordinary level: 8:1 on netmap JSON (reference: reliability §3.3)."""
-_STEP: Final = 1024 * 1024
-"""Octets of JSON taken out at a time, so that the bound is looked at before much is held."""
-_MAX_WINDOW: Final = 8 * 1024 * 1024
-"""Octets of window that a decoder must support (RFC 8878 §3.1.1.1.2); level 1 uses less."""
 
 _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(Snapshot)
@@ -72,7 +69,11 @@ def assemble(chunks: Sequence[SnapshotChunk], *, limit: int = MAX_SNAPSHOT_OCTET
     if hashlib.sha256(packed).hexdigest() != ordered[0].id:
         raise BadSnapshot("the chunks do not have the digest that they are named by")
     try:
-        snapshot = _DECODER.decode(_unpack(packed, limit))
+        snapshot = _DECODER.decode(unpacked(packed, limit))
+    except TooLargeError as error:
+        raise BadSnapshot(f"the snapshot is larger than {limit} octets") from error
+    except BadFrameError as error:
+        raise BadSnapshot("the snapshot is not a zstd frame") from error
     except msgspec.MsgspecError as error:
         raise BadSnapshot("the snapshot's JSON is not a snapshot") from error
     if (snapshot.epoch, snapshot.position) != (ordered[0].epoch, ordered[0].position):
@@ -93,19 +94,3 @@ def _complete(chunks: Sequence[SnapshotChunk]) -> list[SnapshotChunk]:
         if len(chunk.data) > CHUNK_OCTETS:
             raise BadSnapshot("a chunk is larger than a chunk may be")
     return ordered
-
-
-def _unpack(packed: bytes, limit: int) -> bytes:
-    """Return what the zstd frame holds, taken out in steps: one octet of input may stand for many thousands."""
-    out: list[bytes] = []
-    size = 0
-    try:
-        with zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW).stream_reader(packed) as reader:
-            while step := reader.read(_STEP):
-                size += len(step)
-                if size > limit:
-                    raise BadSnapshot(f"the snapshot is larger than {limit} octets")
-                out.append(step)
-    except zstandard.ZstdError as error:
-        raise BadSnapshot("the snapshot is not a zstd frame") from error
-    return b"".join(out)

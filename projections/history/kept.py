@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 import zstandard
 
+from engine.contracts.packed import BadFrameError, TooLargeError, unpacked
 from engine.domain.kept import Tables, tables_of, tailnet_of
 from engine.domain.state import Tailnet
 from engine.domain.values import Epoch, Millis, Position
@@ -29,9 +30,6 @@ MAX_OCTETS: Final = 1024 * 1024 * 1024
 """Octets of a moment when they are unpacked: four times the bound of a snapshot's JSON (`contracts/chunks.py`)."""
 _LEVEL: Final = 1
 """zstd's fastest ordinary level, as for snapshots."""
-_STEP: Final = 1024 * 1024
-_MAX_WINDOW: Final = 8 * 1024 * 1024
-"""Octets of window that a decoder must support (RFC 8878 §3.1.1.1.2)."""
 _SUM: Final = 32
 """Octets of SHA-256."""
 
@@ -165,27 +163,15 @@ def unpack(data: bytes, *, limit: int = MAX_OCTETS) -> Unpacked:
     packed = memoryview(data)[_SUM:]
     if hashlib.sha256(packed).digest() != data[:_SUM]:
         raise BadKept("its checksum is another one")
-    encoded = _unpacked(packed, limit)
     try:
+        encoded = unpacked(packed, limit)
         if _SCHEMA.decode(encoded).schema != SCHEMA:
             raise BadKept("it is of another version of this program")
         head = _HEAD.decode(encoded)
+    except TooLargeError as error:
+        raise BadKept(f"it has more than {limit} octets") from error
+    except BadFrameError as error:
+        raise BadKept("it is not a zstd frame") from error
     except msgspec.MsgspecError as error:
         raise BadKept(f"it cannot be understood: {error}") from error
     return Unpacked(head.position, head.at, head.digest, encoded)
-
-
-def _unpacked(packed: memoryview, limit: int) -> bytes:
-    """Return what the zstd frame holds, taken out in steps: one octet of input may stand for many thousands."""
-    out: list[bytes] = []
-    size = 0
-    try:
-        with zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW).stream_reader(packed) as reader:
-            while step := reader.read(_STEP):
-                size += len(step)
-                if size > limit:
-                    raise BadKept(f"it has more than {limit} octets")
-                out.append(step)
-    except zstandard.ZstdError as error:
-        raise BadKept("it is not a zstd frame") from error
-    return b"".join(out)
