@@ -17,9 +17,10 @@ import msgspec
 Port = Annotated[int, msgspec.Meta(ge=0, le=65_535)]
 Token = Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9][a-z0-9_-]{0,62}\Z")]
 """One token of a NATS subject."""
+TokenOrNone = Annotated[str, msgspec.Meta(pattern=r"\A([a-z0-9][a-z0-9_-]{0,62})?\Z")]
 
 ENVIRONMENT_PREFIX: Final = "NETMAP_"
-_LISTS: Final = ("nats_urls", "name_servers", "outside_hosts")
+_LISTS: Final = ("nats_urls", "name_servers", "outside_hosts", "balancers")
 """Settings whose variable is a list with commas."""
 
 
@@ -50,8 +51,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Where the HTTP API is served; 0 takes a free port."""
     server_url: str = ""
     """How clients reach the frontends; empty is http:// and the two above."""
-    frontend: Token = "f1"
-    """This frontend's id: unique among the frontends of the tailnet."""
+    frontend: TokenOrNone = ""
+    """This frontend's id: unique among the frontends of the tailnet. Empty: made from the names of host and process."""
+    frontends: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
+    """How many frontends `netmap serve` runs: one in its own process, several in processes of their own; 0 is one for each core."""
+    share_port: bool = False
+    """Whether other frontends of the tailnet may listen on the same address and port of this host (SO_REUSEPORT)."""
+    drain_seconds: Annotated[float, msgspec.Meta(ge=0, le=300)] = 5.0
+    """Over how long a frontend that stops closes its sessions, so that their clients do not come back all at once."""
+    balancers: tuple[str, ...] = ()
+    """Addresses and networks of TCP balancers before the frontends: limits that hold for one address do not hold for them."""
     derp_map: str = ""
     """A file with a DERP map in JSON, set at the start when it differs; empty keeps the log's."""
     ephemeral_seconds: Annotated[float, msgspec.Meta(ge=1)] = 1_800.0

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -24,12 +25,14 @@ LOOK_SECONDS: Final = 0.2
 """Between two looks."""
 
 
-async def greet(settings: "Settings", stop: asyncio.Event, *, quiet: bool) -> None:
-    """Wait until everybody answers, then say what to type."""
+async def greet(
+    settings: "Settings", stop: asyncio.Event, more: Callable[[], str] = lambda: "", *, quiet: bool
+) -> None:
+    """Wait until everybody answers, then say what to type; `more` says who else is not ready."""
     place = Place(directory=settings.directory, tailnet=settings.tailnet)
     async with session(place, World(connect=reach)) as tailnet:
         looks = 0
-        while (missing := await _missing(tailnet, settings)) and not stop.is_set():
+        while (missing := await _missing(tailnet, settings) or more()) and not stop.is_set():
             looks += 1
             if looks == int(PATIENCE_SECONDS / LOOK_SECONDS):
                 note(f"not ready yet: {missing}")

@@ -24,6 +24,12 @@ from frontends.cli.groups import Nouns
     metavar="PORT",
     help="Of the bundled nats-server; 0 takes a free one.  [default: 4222]",
 )
+@click.option(
+    "--frontends",
+    type=click.IntRange(0, 256),
+    metavar="N",
+    help="How many, on one port; several are processes of their own.  [default: one for each core]",
+)
 @click.option("--quiet", is_flag=True, help="Do not say what to type next.")
 def serve(derp_map: str | None, quiet: bool, **given: Any) -> None:
     """Serve every role from one directory: SQLite, a bundled nats-server, nothing else."""
@@ -69,7 +75,17 @@ def projection(**given: Any) -> None:
 @_nats
 @setup.LISTEN
 @setup.SERVER_URL
-@click.option("--id", "frontend", metavar="ID", help="This frontend's name among all.  [default: f1]")
+@click.option(
+    "--id", "frontend", metavar="ID", help="This frontend's name among all.  [default: HOST-PROCESS]"
+)
+@click.option("--share-port", is_flag=True, default=None, help="Let others listen on the same port.")
+@click.option(
+    "--drain",
+    "drain_seconds",
+    type=click.FloatRange(0, 300),
+    metavar="SECONDS",
+    help="Over how long sessions are closed at the end.  [default: 5]",
+)
 def frontend(**given: Any) -> None:
     """Serve Tailscale clients; any number."""
     _go("frontend", given)

@@ -1,9 +1,10 @@
-"""`netmap serve`: all roles in one process, from one directory. The composition root; only here do the three meet.
+"""`netmap serve`: all roles from one directory. The composition root; only here do the three meet.
 
 Rule 1: the bundled nats-server is there before the roles and after them; a role that ends unasked ends them all.
-Rule 2: Ctrl-C or SIGTERM drains and stops; a second one stops at once.
+Rule 2: all roles are in this process, but for frontends, if there are several: those are processes of their own (`children.py`).
 Rule 3: everything is in the directory (mode 0700): a second start has everything back.
 Rule 4: one `serve` in a directory at a time: a second would end the first one's nats-server as one left behind.
+Rule 5: when it stops there is no other frontend for clients to go to: sessions are closed at once, not over a time.
 """
 
 import asyncio
@@ -11,24 +12,26 @@ import contextlib
 import fcntl
 import json
 import os
-import signal
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
-
-import click
+from typing import TYPE_CHECKING, Final
 
 from frontends.cli import greeting
 from frontends.cli.failure import Exit, Failure, Trouble
+from frontends.cli.process import run, stopping, until
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from engine.config import Settings
+    from frontends.cli.children import Children
 
 Role = Callable[["Settings", asyncio.Event], Awaitable[None]]
 ROLES: Final = ("engine", "projection", "frontend", "admin")
 DERP_FILE: Final = "derp.json"
 LOCK_FILE: Final = "serve.lock"
-T = TypeVar("T")
+FIRST: Final = "f1"
+"""The id of a frontend in this process, if no setting gives one."""
 
 
 def run_all(settings: "Settings", *, derp_map: str | None, quiet: bool) -> None:
@@ -44,8 +47,15 @@ def run_all(settings: "Settings", *, derp_map: str | None, quiet: bool) -> None:
     _lock(folder)
     if derp_map:
         settings = _with_derp_map(settings, derp_map, folder / DERP_FILE)
-    own = msgspec.structs.replace(settings, nats_urls=(), nats_user="", nats_password="")
-    _run(settings, _all_roles(own, quiet=quiet))
+    own = msgspec.structs.replace(
+        settings,
+        nats_urls=(),
+        nats_user="",
+        nats_password="",
+        drain_seconds=0.0,
+        frontend=settings.frontend or FIRST,
+    )
+    run(settings.log_level, _all_roles(own, quiet=quiet))
 
 
 def _lock(folder: Path) -> None:
@@ -69,7 +79,7 @@ def run_role(name: str, settings: "Settings") -> None:
     Raises:
         Failure: the infrastructure failed (exit 1).
     """
-    _run(settings, _one_role(name, settings))
+    run(settings.log_level, _one_role(name, settings))
 
 
 def role_of(name: str) -> Role:
@@ -101,8 +111,8 @@ def _with_derp_map(settings: "Settings", source: str, file: Path) -> "Settings":
 
 
 async def _one_role(name: str, settings: "Settings") -> None:
-    with _stopping() as stop:
-        await _until(stop, name, role_of(name)(settings, stop))
+    with stopping() as stop:
+        await until(stop, name, role_of(name)(settings, stop))
 
 
 async def _all_roles(settings: "Settings", *, quiet: bool) -> None:
@@ -113,72 +123,46 @@ async def _all_roles(settings: "Settings", *, quiet: bool) -> None:
 
     if not settings.admin_port:  # who greets must know it
         settings = msgspec.structs.replace(settings, admin_port=free_port(settings.admin_host))
-    with _stopping() as stop:
-        async with bundled(settings) as served, asyncio.TaskGroup() as group:
+    with stopping() as stop:
+        async with (
+            _frontends(settings) as (own, frontends),
+            bundled(own) as served,
+            asyncio.TaskGroup() as group,
+        ):
             for name in ROLES:
-                group.create_task(_until(stop, name, role_of(name)(served, stop)), name=name)
-            group.create_task(greeting.greet(served, stop, quiet=quiet), name="greeting")
+                role = frontends.run if name == "frontend" else role_of(name)
+                group.create_task(until(stop, name, role(served, stop)), name=name)
+            group.create_task(greeting.greet(served, stop, frontends.missing, quiet=quiet), name="greeting")
 
 
-async def _until(stop: asyncio.Event, name: str, role: Awaitable[None]) -> None:
-    """Wait for a role; one that ends before it was told to is a fault (rule 1)."""
-    from engine.ports import Fault
+class _Here:
+    """The one frontend, in this process."""
 
-    try:
-        await role
-    finally:
-        asked = stop.is_set()
-        stop.set()
-    if not asked:
-        raise Fault(f"the {name} ended unasked")
+    def __init__(self) -> None:
+        self._is_ready = False
 
+    def missing(self) -> str:
+        """Return that it is not ready, or nothing."""
+        return "" if self._is_ready else "the frontend is not ready"
 
-@contextlib.contextmanager
-def _stopping() -> Any:
-    """Yield the event that a signal sets; a second signal cancels (rule 2)."""
-    stop = asyncio.Event()
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    async def run(self, settings: "Settings", stop: asyncio.Event) -> None:
+        """Run it until told to stop."""
+        from frontends.control.listen import run_frontend
 
-    def told() -> None:
-        if stop.is_set() and task is not None:
-            task.cancel()
-        stop.set()
+        await run_frontend(settings, stop, self._told)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, told)
-    try:
-        yield stop
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+    def _told(self, *, ready: bool) -> None:
+        self._is_ready = ready
 
 
-def _run(settings: "Settings", whole: Coroutine[Any, Any, None]) -> None:
-    """Run on uvloop; faults become one sentence.
+@contextlib.asynccontextmanager
+async def _frontends(settings: "Settings") -> "AsyncIterator[tuple[Settings, Children | _Here]]":
+    """Yield the settings and who runs the frontends; if there are several, their port is taken (rule 2)."""
+    from frontends.cli.children import Children, cores, port_held
 
-    Raises:
-        Failure: the infrastructure failed (exit 1).
-    """
-    import uvloop
-
-    from engine.adapters import log
-    from engine.ports import Fault
-
-    log.configure(settings.log_level)
-    try:
-        uvloop.run(whole)
-    except* Fault as group:
-        raise _failed(group) from None
-    except* asyncio.CancelledError:
-        raise click.exceptions.Exit(Exit.FAILED) from None
-
-
-def _failed(group: BaseExceptionGroup[Any]) -> Failure:
-    said = dict.fromkeys(str(error) for error in _leaves(group))
-    return Failure(Exit.FAILED, Trouble("fault", "; ".join(said)))
-
-
-def _leaves(error: BaseException) -> list[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        return [leaf for inner in error.exceptions for leaf in _leaves(inner)]
-    return [error]
+    count = settings.frontends or cores()
+    if count == 1:
+        yield settings, _Here()
+        return
+    async with port_held(settings) as held:
+        yield held, Children(count)

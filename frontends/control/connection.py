@@ -29,6 +29,7 @@ from frontends.control.frontend import Frontend
 from frontends.control.outlet import MapStream
 from frontends.control.pages import page
 from frontends.control.routes import route
+from frontends.control.threshold import Threshold, Upgrade, refusal
 from frontends.wire import early, upgrade
 from frontends.wire.budget import MAX_BODIES
 from frontends.wire.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
@@ -50,9 +51,6 @@ REQUEST_SECONDS: Final = 30.0
 """How long a request may be on its way: real ones have 1–3 KiB."""
 MAX_WAITING: Final = 2 * 1024 * 1024
 """Octets that may wait for the transport; map frames stop at `HIGH_WATER`, so more are answers that nobody reads."""
-MAX_HEAD: Final = 16 * 1024
-"""Octets of an HTTP/1.1 request's head."""
-MAX_IGNORED_BODY: Final = 64 * 1024
 KEY_OCTETS: Final = 32
 USER_TIMEOUT_MILLIS: Final = 90_000
 """How long the kernel waits for an acknowledgement before it gives the other side up: longer than a keep-alive."""
@@ -72,9 +70,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._address = ""
         self._deadline: asyncio.TimerHandle | None = None
-        self._http1: h11.Connection | None = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD)
-        self._request: h11.Request | None = None
-        self._ignored = 0
+        self._threshold: Threshold | None = Threshold()
         self._machine = MachineKey("")
         self._stranger = False
         """Whether the door counts this connection among the strangers."""
@@ -88,6 +84,8 @@ class Connection(asyncio.Protocol):
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._streams: dict[int, MapStream] = {}
         self._paused = False
+        self._leaving = False
+        """Whether it goes when the requests that are being answered have their answers."""
         self._sent = 0
         self._seen = (0, 0.0)
         """How much had been taken at the last sweep that saw progress, and when that was."""
@@ -149,46 +147,20 @@ class Connection(asyncio.Protocol):
     # HTTP/1.1 ---------------------------------------------------------------------------------------------------
 
     def _on_http1(self, data: bytes) -> None:
-        http1 = self._http1
-        if http1 is None:
-            return
-        http1.receive_data(data)
-        while True:
-            event = http1.next_event()
-            if event is h11.NEED_DATA or event is h11.PAUSED or isinstance(event, h11.ConnectionClosed):
-                return
-            if isinstance(event, h11.Request):
-                self._request = event
-            elif isinstance(event, h11.Data):
-                self._ignored += len(event.data)
-                if self._ignored > MAX_IGNORED_BODY:
-                    raise RemoteProtocolError("the body is too long", status=413)
-            elif isinstance(event, h11.EndOfMessage) and self._request is not None:
-                self._on_request(http1, self._request)
-                return
-
-    def _on_request(self, http1: h11.Connection, request: h11.Request) -> None:
-        if upgrade.is_upgrade_path(request.target):
+        threshold = self._threshold
+        asked = None if threshold is None else threshold.receive(data)
+        if isinstance(asked, Upgrade):
+            if self._frontend.draining:
+                raise RemoteProtocolError("this frontend is about to end", status=503)
             self._phase = step(self._phase, Saw.UPGRADE)
-            self._switch(upgrade.read_initiation(request.method, request.headers), http1.trailing_data[0])
-            return
-        self._phase = step(self._phase, Saw.REQUEST)
-        answer = page(self._frontend, request.method.decode(), request.target.decode("ascii", "replace"))
-        self._send_page(http1, answer, body=request.method != b"HEAD")
+            self._switch(asked.initiation)
+        elif asked is not None and threshold is not None:
+            self._phase = step(self._phase, Saw.REQUEST)
+            answer = page(self._frontend, asked.method, asked.target)
+            self._write(threshold.answer(answer, body=asked.method != "HEAD"))
+            self.close()
 
-    def _send_page(self, http1: h11.Connection, answer: Answer, *, body: bool) -> None:
-        length = (b"content-length", b"%d" % len(answer.body))
-        head = h11.Response(
-            status_code=answer.status, headers=[*answer.headers, length, (b"connection", b"close")]
-        )
-        parts = [http1.send(head), http1.send(h11.Data(answer.body)) if body else b""]
-        parts.append(http1.send(h11.EndOfMessage()))
-        self._write(b"".join(part for part in parts if part))
-        self.close()
-
-    def _switch(self, initiation: bytes, rest: bytes) -> None:
-        if rest:
-            raise RemoteProtocolError("the client spoke before its turn")
+    def _switch(self, initiation: bytes) -> None:
         ephemeral = PrivateKey(secrets.token_bytes(KEY_OCTETS))
         response, session = Responder(self._frontend.identity.key, ephemeral).respond(initiation)
         self._machine = MachineKey(show(Kind.MACHINE, session.remote_static))
@@ -198,7 +170,7 @@ class Connection(asyncio.Protocol):
             raise RemoteProtocolError("too many strangers are here", status=503)
         self._phase = step(self._phase, Saw.INITIATION)
         self._passed()
-        self._http1 = self._request = None
+        self._threshold = None
         self._reader, self._writer = RecordReader(session.receive), RecordWriter(session.send)
         self._http2 = Http2(Role.SERVER, asyncio.get_running_loop().time())
         challenge = PrivateKey(secrets.token_bytes(KEY_OCTETS)).public
@@ -280,6 +252,8 @@ class Connection(asyncio.Protocol):
         except LocalProtocolError:  # this connection's end, and no other's
             _log.exception("an answer could not be sent")
             self.abort()
+        if self._leaving:
+            self.leave()
 
     def _reply(self, number: int, answer: Answer | None) -> None:
         if answer is None or self._http2 is None or self._transport is None:
@@ -365,12 +339,19 @@ class Connection(asyncio.Protocol):
         """Say the last words that are possible, and hang up."""
         if self._phase in (Phase.UPGRADING, Phase.HANDSHAKING):
             status = error.status if isinstance(error, RemoteProtocolError) else 400
-            self._write(b"HTTP/1.1 %d Refused\r\nconnection: close\r\ncontent-length: 0\r\n\r\n" % status)
+            self._write(refusal(status))
         else:
             with contextlib.suppress(ProtocolError):
                 self._flush()
         self._phase = step(self._phase, Saw.REFUSED)
         self.close()
+
+    def leave(self) -> None:
+        """Say GOAWAY and close, once the requests that are being answered have their answers."""
+        if self._tasks:
+            self._leaving = True
+        else:
+            self.drain()
 
     def drain(self) -> None:
         """Say GOAWAY and close."""

@@ -4,7 +4,7 @@ from typing import Final
 
 from engine.domain.values import TailnetName
 from engine.ports import Bus, Clock, IdSource
-from frontends.control.follow import Follower
+from frontends.control.follow import Age, Follower
 from frontends.control.presence import Presence
 from frontends.control.rate import Rates
 from frontends.control.replica import Replica
@@ -30,6 +30,8 @@ class Frontend:
         self.bus: Final = bus
         self.clock: Final = clock
         self.ids: Final = ids
+        self.draining = False
+        """Whether its end has begun: no new sessions (`drain.py`)."""
         self.rates: Final = Rates()
         self.replica: Final = Replica()
         self.follower: Final = Follower(bus, clock, identity.tailnet, identity.name, self.replica)
@@ -40,3 +42,8 @@ class Frontend:
         self.presence.on_change = self.sessions.changed
         self.presence.on_superseded = self.sessions.superseded
         self.sessions.on_closed = self.presence.closed
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether new sessions may begin."""
+        return not self.draining and self.follower.age() < Age.UNREADY

@@ -2,15 +2,17 @@
 
 Rule 1: the socket opens at once; until the replica is ready, clients are told to come back (503), and so is `/health`.
 Rule 2: news older than `Age.FENCED` end all sessions; when news return after a silence, everybody says everything.
-Rule 3: on stop the socket closes, then the sessions, each with a GOAWAY; their nodes stay online until another
-        frontend has them, or the lease is over.
+Rule 3: at the end its clients are sent to others (`drain.py`).
+Rule 4: its id is unique in the tailnet; without one in the settings it is made of the names of host and process.
 """
 
 import asyncio
-import contextlib
 import gc
+import os
+import re
+import socket
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
@@ -20,9 +22,10 @@ from engine.adapters.ids import RandomIds
 from engine.adapters.keyring import FileKeyRing
 from engine.config import Settings
 from engine.domain.values import TailnetName
-from engine.ports import Bus, Clock, Fault
+from engine.ports import Fault
 from frontends.control.connection import Connection
 from frontends.control.door import Door
+from frontends.control.drain import drain
 from frontends.control.follow import Age
 from frontends.control.frontend import Frontend, Identity
 from frontends.wire.noise import PrivateKey
@@ -30,14 +33,36 @@ from frontends.wire.noise import PrivateKey
 KEYS: Final = "keys"
 """The folder of the Noise key, in the settings' directory: all frontends of a tailnet have the same."""
 WATCH_SECONDS: Final = 0.5
-DRAIN_SECONDS: Final = 3.0
+FIRST_SECONDS: Final = 0.1
+"""Between two looks as long as there were no news at all: a start is waited for."""
 BACKLOG: Final = 4_096
 """Connections that the kernel holds for us: a reconnect storm comes at once."""
+
+MAX_HOST: Final = 40
+"""Characters of the host's name in an id: it is one token of a subject."""
 
 _log = structlog.get_logger(__name__)
 
 
-async def run_frontend(settings: Settings, stop: asyncio.Event) -> None:
+class Tell(Protocol):
+    """Hears whether the frontend is ready, at first and whenever that changes."""
+
+    def __call__(self, *, ready: bool) -> None:
+        """Take note."""
+        ...
+
+
+def _silent(*, ready: bool) -> None:
+    """Take no note."""
+
+
+def own_id(host: str, process: int) -> str:
+    """Return a frontend's id that no other process has: `web-3-4711` (rule 4)."""
+    plain = re.sub(r"[^a-z0-9]+", "-", host.lower()).strip("-")[:MAX_HOST].strip("-")
+    return f"{plain or 'f'}-{process}"
+
+
+async def run_frontend(settings: Settings, stop: asyncio.Event, tell: Tell = _silent) -> None:
     """Serve clients until told to stop.
 
     Raises:
@@ -45,46 +70,38 @@ async def run_frontend(settings: Settings, stop: asyncio.Event) -> None:
     """
     clock = SystemClock()
     ring = FileKeyRing(Path(settings.directory) / KEYS)
-    bus = await open_bus(settings, "frontend", name=f"netmap frontend {settings.frontend}")
+    name = settings.frontend or own_id(socket.gethostname(), os.getpid())
+    bus = await open_bus(settings, "frontend", name=f"netmap frontend {name}")
+    identity = Identity(
+        TailnetName(settings.tailnet), name, settings.public_url(), PrivateKey(ring.noise_private())
+    )
     try:
-        await serve(settings, bus, clock, PrivateKey(ring.noise_private()), stop)
+        await serve(settings, Frontend(identity, bus, clock, RandomIds(clock)), stop, tell)
     finally:
         await bus.close()
 
 
-async def serve(settings: Settings, bus: Bus, clock: Clock, key: PrivateKey, stop: asyncio.Event) -> None:
-    """Serve clients over a bus until told to stop.
+async def serve(settings: Settings, frontend: Frontend, stop: asyncio.Event, tell: Tell = _silent) -> None:
+    """Serve clients until told to stop.
 
     Raises:
         Fault: the socket cannot be had.
     """
-    identity = Identity(TailnetName(settings.tailnet), settings.frontend, settings.public_url(), key)
-    frontend = Frontend(identity, bus, clock, RandomIds(clock))
     async with asyncio.TaskGroup() as tasks:
         running = [
             tasks.create_task(frontend.follower.run()),
             tasks.create_task(frontend.presence.run()),
             tasks.create_task(frontend.sessions.run()),
         ]
-        door = Door()
+        door = Door(settings.balancers)
         server = await _open(settings, frontend, door, tasks)
-        running += [tasks.create_task(_watch(frontend, door))]
+        running += [tasks.create_task(_watch(frontend, door, tell))]
         await stop.wait()
-        server.close()
-        frontend.sessions.end_all()
-        await _empty(door)
+        frontend.draining = True
+        tell(ready=False)
+        await drain(frontend, door, server, settings.drain_seconds, shared=settings.share_port)
         for task in running:
             task.cancel()
-
-
-async def _empty(door: Door) -> None:
-    """Send everybody home; who does not go in time is shown out."""
-    for guest in list(door.guests):
-        guest.drain()
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(door.empty.wait(), DRAIN_SECONDS)
-    for guest in list(door.guests):
-        guest.abort()
 
 
 async def _open(
@@ -97,6 +114,7 @@ async def _open(
             settings.listen_host,
             settings.listen_port,
             backlog=BACKLOG,
+            reuse_port=settings.share_port or None,
         )
     except OSError as error:
         raise Fault(f"cannot listen on {settings.listen_host}:{settings.listen_port}") from error
@@ -105,15 +123,18 @@ async def _open(
     return server
 
 
-async def _watch(frontend: Frontend, door: Door) -> None:
+async def _watch(frontend: Frontend, door: Door, tell: Tell) -> None:
     """See how old the news are, and whether a connection is stuck."""
     before = Age.UNREADY
-    frozen = False
+    ready = frozen = False
     while True:
-        await asyncio.sleep(WATCH_SECONDS)
+        await asyncio.sleep(WATCH_SECONDS if frozen else FIRST_SECONDS)
         age = frontend.follower.age()
         if age is not before:
             _log.info("news", age=age.name.lower())
+        if frontend.is_ready is not ready:
+            ready = not ready
+            tell(ready=ready)
         if age is Age.FENCED and len(frontend.sessions):
             frontend.sessions.end_all()
         if age is Age.FRESH and before > Age.FRESH:

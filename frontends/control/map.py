@@ -2,7 +2,7 @@
 
 Rule 1: the node is the one whose current key the request names and whose machine key this Noise session proved (S4);
         any other request gets one constant answer.
-Rule 2: a long poll starts at the log's head, or not at all (F4).
+Rule 2: a long poll starts at the log's head, or not at all (F4), and not at a frontend that is about to end.
 Rule 3: a lite update never disturbs a long poll; its answer is an empty 200.
 Rule 4: a machine that asks too often is told so before anything else is read (`rate.py`).
 """
@@ -62,7 +62,7 @@ async def _long_poll(
 ) -> Answer | None:
     if wanted.compress != "zstd":
         return text(400, _PLAIN)
-    if not await frontend.follower.current():
+    if not await frontend.follower.current() or frontend.draining:
         return unavailable()
     node = _bound(frontend, request, wanted)
     if node is None:

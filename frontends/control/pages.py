@@ -6,6 +6,7 @@ Rule 3: every answer ends its connection: a client's next request is the upgrade
 """
 
 import html
+import os
 import re
 from typing import Final
 
@@ -55,6 +56,9 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
     ready: bool
     stale: bool
+    draining: bool
+    frontend: str
+    process: int
     epoch: str
     position: int
     sessions: int
@@ -89,8 +93,11 @@ def health(frontend: Frontend) -> Health:
     """Return how this frontend is."""
     age = frontend.follower.age()
     return Health(
-        ready=age < Age.UNREADY,
+        ready=frontend.is_ready,
         stale=age > Age.FRESH,
+        draining=frontend.draining,
+        frontend=frontend.identity.name,
+        process=os.getpid(),
         epoch=frontend.replica.epoch,
         position=frontend.replica.position,
         sessions=len(frontend.sessions),

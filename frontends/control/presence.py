@@ -177,9 +177,14 @@ class Presence:
             await self._wake.wait()
             await asyncio.sleep(COALESCE_SECONDS)
             self._wake.clear()
-            said, self._dirty = self._dirty, {}
-            now = self._clock.monotonic()
-            self._recent |= {node: (now, fact) for node, fact in said.items()}
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Say now what was not said yet."""
+        said, self._dirty = self._dirty, {}
+        now = self._clock.monotonic()
+        self._recent |= {node: (now, fact) for node, fact in said.items()}
+        if said:
             await self._publish(said.values())
 
     async def _beat(self) -> None:

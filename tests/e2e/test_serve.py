@@ -1,17 +1,20 @@
 """`netmap serve`, as a newcomer runs it: one directory, nothing else; a second start has everything back."""
 
+import contextlib
 import json
+import os
 import re
 import shlex
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.kit.procs import Proc, environment, free_port
+from tests.kit.procs import Proc, environment, free_port, wait_until
 
 pytestmark = pytest.mark.real
 NETMAP = str(Path(sys.executable).parent / "netmap")
@@ -29,9 +32,19 @@ class Serving:
         self.listen = f"127.0.0.1:{free_port()}"
         self.proc: Proc | None = None
 
-    def start(self) -> str:
+    def start(self, *more: str) -> str:
         """Start, wait for the greeting, return it."""
-        argv = [NETMAP, "serve", "--dir", str(self.directory), "--listen", self.listen, "--nats-port", "0"]
+        argv = [
+            NETMAP,
+            "serve",
+            "--dir",
+            str(self.directory),
+            "--listen",
+            self.listen,
+            "--nats-port",
+            "0",
+            *more,
+        ]
         self.proc = Proc(argv, self.log)
         self.proc.wait_line("tailscale up --login-server", timeout=60)
         return self.proc.text()
@@ -41,6 +54,18 @@ class Serving:
         assert self.proc is not None
         self.proc.signal(signal.SIGINT)
         return self.proc.wait_exit(timeout=20)
+
+    def frontends(self) -> dict[str, int]:
+        """The frontends that answer now, with their processes; asked often enough to meet all."""
+        found = {}
+        for _ in range(60):
+            with (
+                contextlib.suppress(OSError),
+                urllib.request.urlopen(f"http://{self.listen}/health") as answer,
+            ):
+                health = json.loads(answer.read())
+                found[health["frontend"]] = health["process"]
+        return found
 
     def types(self, line: str) -> "subprocess.CompletedProcess[str]":
         """Type a line in another terminal."""
@@ -99,3 +124,43 @@ def test_a_killed_server_comes_back_with_what_it_acknowledged(serving: Serving) 
     serving.proc.kill()
     serving.start()
     assert "dora" in serving.types("netmap user list").stdout
+
+
+def test_several_frontends_share_the_port_and_one_that_dies_is_replaced(serving: Serving) -> None:
+    serving.start("--frontends", "3")
+    before = serving.frontends()
+    assert sorted(before) == ["f1", "f2", "f3"]
+    os.kill(before["f2"], signal.SIGKILL)
+    wait_until(lambda: serving.frontends().get("f2", before["f2"]) != before["f2"], "f2 is back", timeout=20)
+    assert serving.proc is not None
+    assert '"frontend.died"' in serving.proc.text()
+    after = serving.frontends()
+    assert {name: after[name] for name in ("f1", "f3")} == {name: before[name] for name in ("f1", "f3")}
+    assert serving.interrupt() == 0
+    assert not any(_is_there(process) for process in after.values())
+
+
+def test_frontends_end_with_a_parent_that_is_killed_and_a_second_start_has_the_port(serving: Serving) -> None:
+    serving.start("--frontends", "2")
+    orphans = serving.frontends().values()
+    assert serving.proc is not None
+    serving.proc.kill()
+    serving.start("--frontends", "2")
+    assert not set(serving.frontends().values()) & set(orphans)
+    wait_until(
+        lambda: not any(_is_there(process) for process in orphans), "the orphans have ended", timeout=10
+    )
+
+
+def test_one_frontend_is_in_the_same_process(serving: Serving) -> None:
+    serving.start("--frontends", "1")
+    assert serving.proc is not None
+    assert serving.frontends() == {"f1": serving.proc.pid}
+
+
+def _is_there(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -9,7 +9,7 @@ import pytest
 
 from engine.config import Settings
 from engine.ports import Fault
-from frontends.cli import greeting, serve
+from frontends.cli import greeting, process, serve
 from frontends.cli.failure import Failure
 
 
@@ -24,19 +24,19 @@ def test_one_serve_at_a_time_has_a_directory(tmp_path: Path) -> None:
 async def test_a_role_that_ends_unasked_is_a_fault_and_stops_the_others() -> None:
     stop = asyncio.Event()
     with pytest.raises(Fault, match="the engine ended unasked"):
-        await serve._until(stop, "engine", asyncio.sleep(0))
+        await process.until(stop, "engine", asyncio.sleep(0))
     assert stop.is_set()
 
 
 async def test_a_role_that_ends_when_told_to_is_no_fault() -> None:
     stop = asyncio.Event()
     stop.set()
-    await serve._until(stop, "engine", asyncio.sleep(0))
+    await process.until(stop, "engine", asyncio.sleep(0))
 
 
 async def test_the_first_signal_stops_and_the_second_cancels() -> None:
     async def wait() -> None:
-        with serve._stopping() as stop:
+        with process.stopping() as stop:
             os.kill(os.getpid(), signal.SIGTERM)
             await stop.wait()
             os.kill(os.getpid(), signal.SIGINT)
@@ -56,7 +56,7 @@ def test_faults_become_one_sentence_each() -> None:
         raise Fault(text)
 
     with pytest.raises(Failure) as failed:
-        serve._run(Settings(), fail())
+        process.run("info", fail())
     assert failed.value.trouble.message == "no disk; no bus"
 
 

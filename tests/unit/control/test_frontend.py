@@ -11,6 +11,7 @@ import pytest
 
 from engine.adapters.bus.memory import Hub, MemoryBus, no_trouble
 from engine.adapters.clock import SystemClock
+from engine.adapters.ids import RandomIds
 from engine.config import Settings
 from engine.contracts import chunks, subjects
 from engine.contracts.netmap import (
@@ -37,6 +38,7 @@ from engine.domain.values import (
     UserId,
 )
 from engine.ports import Answer, Endpoint, Message
+from frontends.control.frontend import Frontend, Identity
 from frontends.control.listen import serve
 from frontends.wire.keytext import Kind, show
 from frontends.wire.noise import PrivateKey
@@ -126,13 +128,19 @@ class Rest:
 class Site:
     """One running frontend."""
 
-    def __init__(self, rest: Rest, name: str) -> None:
+    def __init__(self, rest: Rest, name: str, drain_seconds: float = 0.0) -> None:
         self.port = free_port()
-        self.settings = Settings(frontend=name, listen_port=self.port)
+        self.settings = Settings(frontend=name, listen_port=self.port, drain_seconds=drain_seconds)
         self.stop = asyncio.Event()
-        self.task = asyncio.create_task(
-            serve(self.settings, MemoryBus(rest.hub), SystemClock(), PrivateKey(b"\1" * 32), self.stop)
-        )
+        clock = SystemClock()
+        identity = Identity(TAILNET, name, self.settings.public_url(), PrivateKey(b"\1" * 32))
+        self.frontend = Frontend(identity, MemoryBus(rest.hub), clock, RandomIds(clock))
+        self.said: list[bool] = []
+        """What it has said of its being ready."""
+        self.task = asyncio.create_task(serve(self.settings, self.frontend, self.stop, self._told))
+
+    def _told(self, *, ready: bool) -> None:
+        self.said.append(ready)
 
     async def page(self, path: str, method: str = "GET") -> tuple[int, bytes]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
