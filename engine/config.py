@@ -42,6 +42,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     nats_password: str = ""
     nats_inbox: str = ""
     """The private inbox prefix of the user; empty is `_INBOX_<user>`."""
+    nats_ca: str = ""
+    """A file with the authority whose NATS servers are believed, in PEM; then TLS comes before anything else is said. Empty: the
+    system's authorities for `tls://`, and no TLS for `nats://`."""
+    nats_certificate: str = ""
+    """A file with the certificate that is shown to the NATS servers, in PEM."""
+    nats_key: str = ""
+    """The file with its key."""
+    nats_replicas: Annotated[int, msgspec.Meta(ge=1, le=5)] = 1
+    """On how many servers of the cluster each JetStream stream is; 3 in a cluster of three."""
     nats_port: Port = 4222
     """Where the bundled server listens on loopback; 0 takes a free port."""
     listen_host: str = "127.0.0.1"

@@ -7,7 +7,7 @@ Rule 3: a context is `<dir>/contexts/NAME.json`, a file, or one of the `nats` CL
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -39,14 +39,14 @@ def context_at(place: Place) -> "Context":
     Raises:
         Failure: nothing says how, or the file cannot be read (exit 6).
     """
-    from engine.adapters.bus.context import Context
+    import msgspec
 
     if place.nats and not place.context:
-        return from_url(place.nats)
+        return msgspec.structs.replace(from_url(place.nats), **_files(os.environ))
     found = _read(place)
     if not place.nats:
         return found
-    return Context(url=place.nats, user=found.user, password=found.password, inbox_prefix=found.inbox_prefix)
+    return msgspec.structs.replace(found, url=place.nats)
 
 
 def from_url(text: str) -> "Context":
@@ -59,6 +59,12 @@ def from_url(text: str) -> "Context":
         user, password = unquote(split.username or user), unquote(split.password or password)
         urls.append(urlunsplit(split._replace(netloc=split.netloc.rpartition("@")[2])))
     return Context(url=",".join(urls), user=user, password=password, inbox_prefix=inbox_of(user))
+
+
+def _files(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the files of TLS that roles are told of by the same variables."""
+    names = {"ca": "NETMAP_NATS_CA", "cert": "NETMAP_NATS_CERTIFICATE", "key": "NETMAP_NATS_KEY"}
+    return {field: environment.get(name, "") for field, name in names.items()}
 
 
 def unreachable(place: Place, message: str) -> Failure:

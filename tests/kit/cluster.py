@@ -1,28 +1,56 @@
-"""Our own processes, started as an operator starts them: nats-server, engine, projection, any number of frontends.
+"""Our own processes, started as an operator starts them: nats-servers, engines, projections, frontends, PostgreSQL.
 
 1. Every process is the real program (`netmap run …`) in a folder of its own test; a role is killed and started by name.
 2. Outside a namespace it listens on loopback; inside one (`host`) on the control address.
-3. `cli` runs the real `netmap` against it; `ask` gives its JSON.
+3. One of a kind is called `nats`, `engine`, `projection`; several are `nats1`, `nats2`, …. Frontends are always f1, f2, ….
+   A projection among several has a folder of its own, as on a host of its own; engines share one, for they share their keys.
+4. `cli` runs the real `netmap` against it; `ask` gives its JSON.
 """
 
 import contextlib
 import json
+import signal
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from tempfile import mkdtemp
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
+from engine.adapters.bus.context import CONTEXTS
 from engine.adapters.bus.server import binary, prepare
 from engine.config import Settings
+from tests.kit.brokers import Brokers
 from tests.kit.lab.net import CONTROL_IP, ROOT, Host, run
+from tests.kit.postgres import Postgres
 from tests.kit.procs import Proc, free_port, wait_until
 
 NETMAP = str(Path(sys.executable).parent / "netmap")
 READY_SECONDS = 30.0
+
+
+def _names(kind: str, count: int) -> list[str]:
+    return [kind] if count == 1 else [f"{kind}{i + 1}" for i in range(count)]
+
+
+class Size(NamedTuple):
+    """How many processes of a kind."""
+
+    brokers: int = 1
+    engines: int = 1
+    projections: int = 1
+    postgres: bool = False
+    """Run PostgreSQL too, as the store."""
+    database: Path | None = None
+    """Where PostgreSQL's data stay; else they are in a new folder that goes with the cluster."""
+
+
+SMALL = Size()
+WHOLE = Size(brokers=3, engines=2, projections=2, postgres=True)
+"""The topology of `docker-compose.yml`, with four frontends behind a balancer."""
 
 
 class CliError(AssertionError):
@@ -39,6 +67,7 @@ class Cluster:
         frontends: how many; they are called f1, f2, ….
         balanced: put a TCP balancer before the frontends; its port is `port`.
         settings: more variables for every role, `NETMAP_…`.
+        size: how many of each other kind, and whether PostgreSQL is one of the processes.
     """
 
     def __init__(
@@ -50,6 +79,7 @@ class Cluster:
         frontends: int = 1,
         balanced: bool = False,
         settings: Mapping[str, str] | None = None,
+        size: Size = SMALL,
     ) -> None:
         self.folder = folder
         self.directory = folder / "netmap"
@@ -58,7 +88,13 @@ class Cluster:
         self.port = 8080 if host else free_port()
         self._nats_port = 4222 if host else free_port()
         self._http_port = 8181 if host else free_port()
-        self._store = store
+        self.size = size
+        self.engines = _names("engine", size.engines)
+        self.projections = _names("projection", size.projections)
+        self.nats = _names("nats", size.brokers)
+        self.brokers = self._cluster_of_brokers() if size.brokers > 1 else None
+        self.postgres = Postgres(size.database or Path(mkdtemp(prefix="pg-"))) if size.postgres else None
+        self._store = self.postgres.url() if self.postgres else store
         self._balanced = balanced
         self._settings = settings or {}
         ports = [8081 + i if host else free_port() for i in range(frontends)]
@@ -68,6 +104,8 @@ class Cluster:
         self.procs: dict[str, Proc] = {}
         self.frontend_program: Sequence[str] = (NETMAP,)
         """What frontends are started with: another program shows what a check finds (`tests.kit.unsafe`)."""
+        self.role_settings: dict[str, Mapping[str, str]] = {}
+        """More variables for one role, by its name: another way to NATS, through a proxy."""
 
     @property
     def url(self) -> str:
@@ -76,15 +114,21 @@ class Cluster:
 
     @property
     def roles(self) -> list[str]:
-        return ["nats", "engine", "projection", *self.ports]
+        """Every process by name, in the order in which they start; the balancer and the HTTP API come beside."""
+        database = ["postgres"] if self.postgres else []
+        return [*self.nats, *database, *self.engines, *self.projections, *self.ports]
 
     def start(self, *names: str) -> None:
         """Start these, or all, and wait until every frontend that runs is ready."""
         self.directory.mkdir(mode=0o700, exist_ok=True)
-        for name in names or self.roles:
+        if self.brokers:
+            self.brokers.write()
+        names = names or tuple(self.roles)
+        for name in names:
             self.procs[name] = self._spawn(name)
-            if name == "nats":
-                self.procs[name].wait_port(self._nats_port)
+            self._wait_started(name)
+            if self.brokers and name == self.nats[-1] and {*self.nats} <= {*names}:
+                self.procs[name].wait_line("JetStream cluster new metadata leader", timeout=READY_SECONDS)
         if self._balanced and "balancer" not in self.procs:
             backends = [f"{self.address}:{port}" for port in self.ports.values()]
             argv = [sys.executable, "-m", "tests.kit.proxy", f"{self.address}:{self.port}", *backends]
@@ -116,12 +160,16 @@ class Cluster:
         )
 
     def kill(self, name: str) -> None:
-        """SIGKILL, as a power cut for one process."""
-        self.procs[name].kill()
+        """SIGKILL, as a power cut for one process; PostgreSQL's own crash, which ends its children too."""
+        if name == "postgres":
+            self.procs[name].signal(signal.SIGQUIT)
+            self.procs[name].wait_exit()
+        else:
+            self.procs[name].kill()
 
     def stop(self) -> None:
         """Stop all, as a service manager does, the readers before the engine."""
-        for name in [*self.ports, "projection", "engine", "nats"]:
+        for name in reversed(self.roles):
             if name in self.procs:
                 self.procs[name].terminate()
 
@@ -164,6 +212,8 @@ class Cluster:
     def close(self) -> None:
         for proc in reversed(list(self.procs.values())):
             proc.close()
+        if self.postgres and not self.size.database:
+            self.postgres.remove()
 
     def __enter__(self) -> Self:
         return self
@@ -174,11 +224,15 @@ class Cluster:
         self.close()
 
     def _spawn(self, name: str) -> Proc:
-        if name == "nats":
-            conf = prepare(Settings(directory=str(self.directory), nats_port=self._nats_port))
-            return self._proc(name, [str(binary()), "-c", str(conf)])
-        if name in ("engine", "projection"):
-            return self._proc(name, [NETMAP, "run", name, *self._common()])
+        if name in self.nats:
+            return self._proc(name, self._broker(name))
+        if self.postgres and name == "postgres":
+            self.postgres.initialise()
+            return Proc(self.postgres.argv, self.folder / f"{name}.log", cwd=Path("/"))
+        if name in self.engines:
+            return self._proc(name, [NETMAP, "run", "engine", *self._common()])
+        if name in self.projections:
+            return self._proc(name, [NETMAP, "run", "projection", *self._common(self._own_folder(name))])
         listen = f"{self.address}:{self.ports[name]}"
         argv = [
             *self.frontend_program,
@@ -193,13 +247,45 @@ class Cluster:
         ]
         return self._proc(name, [*argv, *self._common()])
 
-    def _common(self) -> list[str]:
-        store = ["--store", self._store] if self._store else []
-        return ["--dir", str(self.directory), *store]
+    def _broker(self, name: str) -> Sequence[str]:
+        if self.brokers:
+            return self.brokers.argv(name)
+        conf = prepare(Settings(directory=str(self.directory), nats_port=self._nats_port))
+        return [str(binary()), "-c", str(conf)]
+
+    def _cluster_of_brokers(self) -> Brokers:
+        clients = [4222 + i if self.host else free_port() for i in range(len(self.nats))]
+        routes = [6222 + i if self.host else free_port() for i in range(len(self.nats))]
+        ports, between = dict(zip(self.nats, clients, strict=True)), dict(zip(self.nats, routes, strict=True))
+        return Brokers(self.directory, self.address, ports, between)
+
+    def _wait_started(self, name: str) -> None:
+        if name in self.nats:
+            self.procs[name].wait_port(self.brokers.ports[name] if self.brokers else self._nats_port)
+        if self.postgres and name == "postgres":
+            wait_until(self.postgres.answers, "PostgreSQL answers", timeout=READY_SECONDS)
+
+    def _own_folder(self, name: str) -> Path:
+        """A projection's directory: the deployment's, or one of its own with the same contexts."""
+        if len(self.projections) == 1:
+            return self.directory
+        folder = self.directory / name
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if not (folder / CONTEXTS).exists():
+            (folder / CONTEXTS).symlink_to(self.directory / CONTEXTS)
+        return folder
+
+    def _common(self, directory: Path | None = None) -> list[str]:
+        store = self._store or f"sqlite://{self.directory.absolute()}/events.db"
+        return ["--dir", str(directory or self.directory), "--store", store]
 
     def _proc(self, name: str, argv: Sequence[str]) -> Proc:
         enter = self.host.enter if self.host else ()
-        return Proc(argv, self.folder / f"{name}.log", env=self._settings, cwd=ROOT, enter=enter)
+        settings = {**self._replicas(), **self._settings, **self.role_settings.get(name, {})}
+        return Proc(argv, self.folder / f"{name}.log", env=settings, cwd=ROOT, enter=enter)
+
+    def _replicas(self) -> dict[str, str]:
+        return {"NETMAP_NATS_REPLICAS": str(self.size.brokers)} if self.brokers else {}
 
     def _run(self, argv: Sequence[str], *, timeout: float) -> "subprocess.CompletedProcess[str]":
         whole = ["env", f"NETMAP_DIR={self.directory}", *argv]

@@ -38,11 +38,47 @@ BINARIES = _binaries()
 
 
 class Postgres:
-    """A running server."""
+    """A server in a folder, which runs already or is run by who has its command line.
+
+    Args:
+        folder: data and socket; whoever `_user` is must be able to walk there.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._databases = 0
+
+    def initialise(self) -> None:
+        """Make an empty server in the folder, unless there is one (0.4 s)."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.chown(self._folder, _user())
+        if not (self._folder / "data").exists():
+            with (self._folder / "log").open("wb") as log:
+                initdb = _start(log, "initdb", "-D", f"{self._folder}/data", "-U", "postgres", *INITDB)
+                assert initdb.wait(60) == 0, (self._folder / "log").read_text()
+
+    @property
+    def argv(self) -> list[str]:
+        """The server's command line; under root it goes through `setpriv`, which execs."""
+        identity = [
+            "setpriv",
+            f"--reuid={_user()}",
+            f"--regid={pwd.getpwnam(_user()).pw_gid}",
+            "--clear-groups",
+        ]
+        data = [str(BINARIES / "postgres"), "-D", f"{self._folder}/data", "-h", "", "-k", str(self._folder)]
+        return [*identity, *data] if os.geteuid() == 0 else data
+
+    def remove(self) -> None:
+        """Take everything away; it must not run."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def answers(self) -> bool:
+        """Whether it takes connections."""
+        try:
+            return bool(self.execute("SELECT 1"))
+        except psycopg.OperationalError:
+            return False
 
     def url(self, database: str = "postgres", **parameters: str) -> str:
         """The URL of a database, with more of libpq's parameters if wanted."""
@@ -68,13 +104,11 @@ def running() -> Iterator[Postgres]:
     """Run a server in a new temporary folder (0.5 s); stop it at the end, without ceremony."""
     folder = Path(tempfile.mkdtemp(prefix="pg-"))
     try:
-        shutil.chown(folder, _user())
-        with (folder / "log").open("wb") as log:
-            initdb = _start(log, "initdb", "-D", f"{folder}/data", "-U", "postgres", *INITDB)
-            assert initdb.wait(60) == 0, (folder / "log").read_text()
+        server = Postgres(folder)
+        server.initialise()
+        with (folder / "log").open("ab") as log:
             postgres = _start(log, "postgres", "-D", f"{folder}/data", "-h", "", "-k", str(folder))
         try:
-            server = Postgres(folder)
             wait_until(lambda: _answers(postgres, server), "PostgreSQL answers", timeout=30)
             yield server
         finally:
@@ -94,10 +128,7 @@ def shared() -> Postgres:
 
 def _answers(process: subprocess.Popen[bytes], server: Postgres) -> bool:
     assert process.poll() is None, "PostgreSQL ended at once"
-    try:
-        return bool(server.execute("SELECT 1"))
-    except psycopg.OperationalError:
-        return False
+    return server.answers()
 
 
 def _user() -> str:

@@ -16,7 +16,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from engine.adapters.bus.barrier import settled
-from engine.adapters.bus.context import Context, context_of
+from engine.adapters.bus.context import Context, context_of, tls_of
 from engine.adapters.bus.inbox import Inbox
 from engine.adapters.bus.micro import MicroService
 from engine.config import Settings
@@ -57,6 +57,7 @@ class NatsBus:
             Fault: no server answers, or it does not let us in.
         """
         login = credentials or Context(url="")
+        tls = tls_of(login)
         client = Client()
         try:
             async with asyncio.timeout(within):
@@ -69,6 +70,8 @@ class NatsBus:
                     max_reconnect_attempts=-1,
                     reconnect_time_wait=RECONNECT_SECONDS,  # type: ignore[arg-type]  # annotated int, used as seconds
                     connect_timeout=2,
+                    tls=tls,
+                    tls_handshake_first=tls is not None,
                     ping_interval=PING_SECONDS,
                     max_outstanding_pings=MISSING_PINGS,
                     error_cb=_on_error,

@@ -6,7 +6,8 @@ Rule 2: the operator has an account of its own. What it publishes on short comma
 Rule 3: an answer may be sent to whoever asked, `ANSWERS` times within `ANSWER_SECONDS`, and nowhere else.
 Rule 4: only `admin` says `…as.api.<prefix>.cmd.…`, for the commands that it has endpoints for, and asks whether an API
         key is good; it answers nobody.
-Rule 5: nothing listens but the client port.
+Rule 5: nothing listens but the client port and, in a cluster, the port for the other servers: these show a password, and
+        between hosts a certificate of our own authority. A cluster may be asked on loopback whether it is well.
 Rule 6: of the stream of events an operator reads messages by number or subject, on `…js.>`: `$JS.API` is its own account's. Who may make a consumer may have the server
         say its messages on any subject, so nobody but the engine may.
 """
@@ -30,13 +31,42 @@ SILENT: Final = ("admin", OPERATOR)
 ANSWERS: Final = 16
 """Every service of a connection answers the same `$SRV.PING`."""
 ANSWER_SECONDS: Final = 120
-
+CLUSTER: Final = "netmap"
+"""The cluster's name, which its servers must agree on."""
+ROUTE_USER: Final = "route"
+HANDSHAKE_SECONDS: Final = 5
+"""How long a TLS handshake may take; the server's own default of 2 is short on a busy machine."""
 
 JETSTREAM: Final = "$JS.API"
 EVENT_READS: Final = tuple(
     f"{verb}.{subjects.EVENT_STREAM}" for verb in ("STREAM.INFO", "STREAM.MSG.GET", "DIRECT.GET")
 )
 """What is asked of JetStream by who reads the stream of events (rule 6)."""
+
+
+class Tls(msgspec.Struct, frozen=True, kw_only=True):
+    """Files in PEM: the authority, and what this server shows. Whoever connects must show a certificate of that authority too."""
+
+    ca: str
+    certificate: str
+    key: str
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """One server of a cluster; texts as they stand in the file (`$VARIABLE` too)."""
+
+    name: str
+    """Unique in the cluster: JetStream knows the server by it."""
+    listen: str
+    """Where the other servers come in: `127.0.0.1:6222`."""
+    password: str
+    routes: tuple[str, ...]
+    """Where the servers are: `nats://route:PASSWORD@host:6222`; its own among them does no harm."""
+    health: str = ""
+    """Where it says whether it is well, `127.0.0.1:8222`: for a probe on the same host, never another."""
+
+    def __repr__(self) -> str:
+        return f"Member(name={self.name!r}, listen={self.listen!r}, …)"
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +79,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     passwords: Mapping[str, str]
     extra: str = ""
     """Lines for the top: pid file, log file."""
+    member: Member | None = None
+    """Alone if absent."""
+    tls: Tls | None = None
+    """For clients and, in a cluster, the other servers; in clear if absent."""
 
     def __repr__(self) -> str:
         return f"Plan(listen={self.listen!r}, …)"
@@ -120,7 +154,7 @@ listen: {_quoted(plan.listen)}
 {plan.extra}jetstream {{ store_dir: {_quoted(plan.store_dir)}, sync_interval: always }}
 max_payload: 1MB
 write_deadline: "10s"
-accounts {{
+{_together(plan)}accounts {{
   NETMAP {{
     jetstream: enabled
     users: {_list(users)}
@@ -132,6 +166,29 @@ accounts {{
   }}
 }}
 """
+
+
+def _together(plan: Plan) -> str:
+    """Return the lines of a server that is not alone, or not in clear."""
+    tls = _tls(plan.tls) if plan.tls else ""
+    # Ours begin with the handshake, so that a password never goes in clear; who does not is greeted after a moment.
+    lines = [f"tls {{ {tls}, handshake_first: auto }}"] if tls else []
+    if member := plan.member:
+        lines += [f"server_name: {_secret(member.name)}"]
+        lines += [f"http: {_quoted(member.health)}"] if member.health else []
+        lines += ["cluster {", f"  name: {CLUSTER}", f"  listen: {_quoted(member.listen)}"]
+        lines += [
+            f"  authorization {{ user: {ROUTE_USER}, password: {_secret(member.password)}, timeout: 5 }}"
+        ]
+        lines += [f"  routes: [{', '.join(map(_secret, member.routes))}]"]
+        # Clients have every server's address from their settings; what a server makes of its own may not be in its certificate.
+        lines += ["  no_advertise: true", *([f"  tls {{ {tls} }}"] if tls else []), "}"]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _tls(files: Tls) -> str:
+    texts = f"ca_file: {_quoted(files.ca)}, cert_file: {_quoted(files.certificate)}, key_file: {_quoted(files.key)}"
+    return f"{texts}, verify: true, timeout: {HANDSHAKE_SECONDS}"
 
 
 def _user(role: str, plan: Plan) -> str:

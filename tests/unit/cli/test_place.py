@@ -72,3 +72,11 @@ def test_flags_win_over_the_environment() -> None:
     stage = Stage()
     stage.run("user", "list", "--dir", "b", NETMAP_DIR="a", NETMAP_NATS_URL="nats://x")
     assert stage.places == [Place(directory="b", nats="nats://x")]
+
+
+def test_the_files_of_tls_come_with_the_url(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    for name in ("CA", "CERTIFICATE", "KEY"):
+        monkeypatch.setenv(f"NETMAP_NATS_{name}", f"/c/{name.lower()}.pem")
+    found = context_at(Place(nats="tls://there:4222"))
+    assert (found.ca, found.cert, found.key) == ("/c/ca.pem", "/c/certificate.pem", "/c/key.pem")
+    assert context_at(Place(directory=str(folder))).ca == ""
