@@ -16,8 +16,9 @@ import msgspec
 import structlog
 
 from engine.adapters.bus.eventstream import JetStreamEvents
-from engine.adapters.bus.jetstream import DAY, JetStreamQueue
+from engine.adapters.bus.jetstream import JetStreamQueue
 from engine.adapters.bus.nats import NatsBus, open_bus
+from engine.adapters.bus.streams import DAY
 from engine.adapters.checkpoints import FileCheckpoints
 from engine.adapters.clock import SystemClock
 from engine.adapters.ids import RandomIds
@@ -73,7 +74,9 @@ async def run_engine(settings: Settings, stop: asyncio.Event) -> None:
         logins = Logins(clock, ids)
         registration = Registration(engine, logins, ids)
         commands = Commands(engine, registration, ids, open_commands=settings.open_commands)
-        queue = JetStreamQueue(bus, tailnet, open_commands=settings.open_commands)
+        queue = JetStreamQueue(
+            bus, tailnet, open_commands=settings.open_commands, replicas=settings.nats_replicas
+        )
         await queue.open()
         announcer = Announcer(engine, bus, tailnet)
         deadlines = Deadlines(engine, clock)
@@ -116,7 +119,13 @@ async def _reader(settings: Settings) -> AsyncIterator[EventReader]:
 
 def _event_stream(settings: Settings, bus: NatsBus) -> JetStreamEvents:
     age = settings.event_days * DAY
-    return JetStreamEvents(bus, TailnetName(settings.tailnet), age=age, octets=settings.event_octets)
+    return JetStreamEvents(
+        bus,
+        TailnetName(settings.tailnet),
+        age=age,
+        octets=settings.event_octets,
+        replicas=settings.nats_replicas,
+    )
 
 
 def _providers(settings: Settings, clock: SystemClock) -> WebProviders:

@@ -34,6 +34,8 @@ BATCH: Final = 256
 """Records that are read and told at a time."""
 AGAIN_SECONDS: Final = 1.0
 """After a fault."""
+LOOK_SECONDS: Final = 15.0
+"""While nothing happens the stream is asked this often what it has: who lost its data gets them again."""
 HIDDEN: Final[Mapping[type[Event], str]] = {
     AuthKeyCreated: "digest",
     ApiKeyCreated: "digest",
@@ -73,8 +75,11 @@ class EventTeller:
                     await asyncio.wait({stopping}, timeout=AGAIN_SECONDS)
                     continue
                 growing = asyncio.create_task(self._grown.wait())
-                await asyncio.wait({stopping, growing}, return_when=asyncio.FIRST_COMPLETED)
+                done, _ = await asyncio.wait(
+                    {stopping, growing}, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
                 growing.cancel()
+                self._opened = self._opened and bool(done)
         finally:
             stopping.cancel()
 
@@ -152,9 +157,11 @@ class EventTeller:
     async def _open(self) -> None:
         await self._stream.open()
         last = await self._stream.last()
+        before = self._told
         self._epoch, self._told = await self._place(last)
         self._opened = True
-        _LOG.info("eventstream.open", after=self._told)
+        if not before or last is None:
+            _LOG.info("eventstream.open", after=self._told)
 
     async def _place(self, last: Told | None) -> tuple[Epoch, Position]:
         """Return the epoch and the position after which events are to be told (rule 3)."""

@@ -12,8 +12,9 @@ from typing import Final
 import nats.errors
 import nats.js.errors
 from nats.js import JetStreamContext
-from nats.js.api import Header, PubAck, StreamConfig
+from nats.js.api import Header, PubAck
 
+from engine.adapters.bus import streams
 from engine.adapters.bus.nats import NatsBus
 from engine.contracts import cloudevents, subjects
 from engine.domain.values import TailnetName
@@ -22,7 +23,6 @@ from engine.streamports import Told
 
 PUBLISH_SECONDS: Final = 10.0
 """How long an acknowledgement may take."""
-DUPLICATE_SECONDS: Final = 120.0
 
 
 class JetStreamEvents:
@@ -33,28 +33,20 @@ class JetStreamEvents:
         tailnet: whose events.
         age: seconds that an event is kept; 0 is for ever.
         octets: how large the stream may be before the oldest go; 0 is without bound.
+        replicas: on how many servers of the cluster it is.
     """
 
-    def __init__(self, bus: NatsBus, tailnet: TailnetName, *, age: float, octets: int) -> None:
+    def __init__(
+        self, bus: NatsBus, tailnet: TailnetName, *, age: float, octets: int, replicas: int = 1
+    ) -> None:
         self._js: JetStreamContext = bus.client.jetstream(timeout=PUBLISH_SECONDS)
         self._sequence = 0
-        self._config = StreamConfig(
-            name=subjects.EVENT_STREAM,
-            description="The events of the log, for other systems; made from the log, and may be made anew.",
-            subjects=[subjects.events(tailnet)],
-            max_age=age,
-            max_bytes=octets or -1,
-            duplicate_window=min(DUPLICATE_SECONDS, age or DUPLICATE_SECONDS),
-            allow_direct=True,
-        )
+        self._config = streams.event_stream(tailnet, age=age, octets=octets, replicas=replicas)
 
     async def open(self) -> None:
         """See `EventStream.open`."""
         try:
-            try:
-                await self._js.add_stream(self._config)
-            except nats.js.errors.BadRequestError:  # it is there, with other settings
-                await self._js.update_stream(self._config)
+            await streams.have(self._js, self._config)
         except (nats.errors.Error, OSError) as error:
             raise Fault(f"no stream of events: {type(error).__name__}") from error
 

@@ -5,6 +5,8 @@ Rule 1: `cmdq` is a work queue of its own stream: a stream over `cmd` would answ
 Rule 2: what is not settled within `ACK_SECONDS` comes again, in any number of tries.
 Rule 3: the server pushes, at most `MAX_UNSETTLED` ahead: nats-py's pull waits for a full batch or its time-out
         (2.16, js/client.py), which would be a second for a lone command.
+Rule 4: a broker is a cache: while nothing comes, it is looked every `LOOK_SECONDS` whether the streams and the consumer are
+        still there, and they are made again. Commands that went with them are their senders': who has no answer sends again.
 """
 
 import asyncio
@@ -14,24 +16,25 @@ from typing import Final
 
 import nats.errors
 import nats.js.errors
+import structlog
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 from nats.js import JetStreamContext
-from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StreamConfig
+from nats.js.api import AckPolicy, ConsumerConfig
 
+from engine.adapters.bus import streams
 from engine.adapters.bus.nats import NatsBus
 from engine.contracts import subjects
 from engine.contracts.requests import COMMAND_ID
 from engine.domain.values import TailnetName
 from engine.ports import Fault, Headers, Message
 
-DAY: Final = 86_400.0
-QUEUE_AGE: Final = 7 * DAY
-RESULT_AGE: Final = DAY
-DEAD_AGE: Final = 30 * DAY
+_LOG: Final = structlog.get_logger()
 ACK_SECONDS: Final = 30.0
 MAX_UNSETTLED: Final = 512
 CONSUMER: Final = "engine"
 PUBLISH_SECONDS: Final = 5.0
+LOOK_SECONDS: Final = 5.0
 
 
 class JetStreamJob:
@@ -63,28 +66,39 @@ class JetStreamJob:
 class JetStreamQueue:
     """`WorkQueue` on three streams; `open_commands` lets the short subjects in."""
 
-    def __init__(self, bus: NatsBus, tailnet: TailnetName, *, open_commands: bool) -> None:
+    def __init__(self, bus: NatsBus, tailnet: TailnetName, *, open_commands: bool, replicas: int = 1) -> None:
         self._js: JetStreamContext = bus.client.jetstream(timeout=PUBLISH_SECONDS)
-        self._tailnet = tailnet
-        self._open = open_commands
-        self._pushed: asyncio.Queue[JetStreamJob] | None = None
+        self._streams = streams.queue_streams(tailnet, open_commands=open_commands, replicas=replicas)
+        self._pushed: asyncio.Queue[JetStreamJob] = (
+            asyncio.Queue()
+        )  # bounded by MAX_UNSETTLED, and what came again
+        self._subscription: Subscription | None = None
+        self._looked = 0.0
 
     async def open(self) -> None:
         """See `WorkQueue.open`."""
+        await self._open(streams.PATIENCE_SECONDS)
+
+    async def _open(self, patience: float) -> None:
         try:
-            for config in _streams(self._tailnet, open_commands=self._open):
-                await self._have(config)
-            self._pushed = await self._subscribe()
+            for config in self._streams:
+                await streams.have(self._js, config, patience)
+            if self._subscription is not None:
+                await self._subscription.unsubscribe()
+                self._subscription = None
+            self._subscription = await streams.patiently(self._subscribe, patience)
         except (nats.errors.Error, OSError) as error:
             raise Fault(f"no work queue: {type(error).__name__}") from error
+        self._looked = asyncio.get_running_loop().time()
 
     async def take(self, limit: int, *, timeout: float) -> Sequence[JetStreamJob]:
         """See `WorkQueue.take`."""
-        if self._pushed is None:
-            raise Fault("the work queue is not open")
+        if self._subscription is None:
+            await self._open(timeout)
         try:
             jobs = [await asyncio.wait_for(self._pushed.get(), timeout)]
         except TimeoutError:
+            await self._look(timeout)
             return []
         while len(jobs) < limit and not self._pushed.empty():
             jobs.append(self._pushed.get_nowait())
@@ -101,13 +115,27 @@ class JetStreamQueue:
         except (nats.errors.Error, OSError) as error:
             raise Fault(f"not kept: {type(error).__name__}") from error
 
-    async def _subscribe(self) -> asyncio.Queue[JetStreamJob]:
-        pushed: asyncio.Queue[JetStreamJob] = asyncio.Queue()  # bounded by MAX_UNSETTLED, and what came again
+    async def _look(self, patience: float) -> None:
+        """Make again what is gone (rule 4)."""
+        now = asyncio.get_running_loop().time()
+        if now < self._looked + LOOK_SECONDS:
+            return
+        self._looked = now
+        try:
+            for config in self._streams:
+                await self._js.stream_info(str(config.name))
+            await self._js.consumer_info(subjects.CMDQ_STREAM, CONSUMER)
+        except nats.js.errors.NotFoundError:
+            _LOG.warning("queue.gone")
+            await self._open(patience)
+        except (nats.errors.Error, OSError) as error:
+            raise Fault(f"the work queue does not answer: {type(error).__name__}") from error
 
+    async def _subscribe(self) -> Subscription:
         async def take(raw: Msg) -> None:
-            pushed.put_nowait(JetStreamJob(raw))
+            self._pushed.put_nowait(JetStreamJob(raw))
 
-        await self._js.subscribe(
+        return await self._js.subscribe(
             ">",
             queue=CONSUMER,
             stream=subjects.CMDQ_STREAM,
@@ -117,37 +145,3 @@ class JetStreamQueue:
                 ack_policy=AckPolicy.EXPLICIT, ack_wait=ACK_SECONDS, max_ack_pending=MAX_UNSETTLED
             ),
         )
-        return pushed
-
-    async def _have(self, config: StreamConfig) -> None:
-        try:
-            await self._js.add_stream(config)
-        except nats.js.errors.BadRequestError:  # it is there, with other settings
-            await self._js.update_stream(config)
-
-
-def _streams(tailnet: TailnetName, *, open_commands: bool) -> Sequence[StreamConfig]:
-    heard = [subjects.durable_as(tailnet, "*", ">")]
-    if open_commands:
-        heard.append(subjects.durable(tailnet, ">"))
-    return (
-        StreamConfig(
-            name=subjects.CMDQ_STREAM,
-            subjects=heard,
-            retention=RetentionPolicy.WORK_QUEUE,
-            max_age=QUEUE_AGE,
-            duplicate_window=120,
-        ),
-        StreamConfig(
-            name=subjects.RES_STREAM,
-            subjects=[f"{subjects.ROOT}.{tailnet}.res.*"],
-            max_age=RESULT_AGE,
-            max_msgs_per_subject=1,
-            allow_direct=True,
-        ),
-        StreamConfig(
-            name=subjects.DLQ_STREAM,
-            subjects=[f"{subjects.ROOT}.{tailnet}.dlq.>"],
-            max_age=DEAD_AGE,
-        ),
-    )

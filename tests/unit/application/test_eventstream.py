@@ -122,6 +122,22 @@ async def test_after_a_fault_of_the_stream_nothing_is_left_out_or_told_twice() -
         assert telling.positions == await telling.expected()
 
 
+async def test_a_stream_that_lost_everything_is_filled_though_nothing_happens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(eventstream, "LOOK_SECONDS", 0.001)
+    async with running() as lab:
+        await lab.engine.handle(user("a"))
+        telling, stop = Telling(lab), asyncio.Event()
+        task = asyncio.create_task(telling.teller.run(stop))
+        await until(lambda: len(telling.positions) == 2)
+        telling.stream.messages.clear()
+        await until(lambda: len(telling.positions) == 2)
+        assert telling.positions == await telling.expected()
+        stop.set()
+        await asyncio.wait_for(task, 5)
+
+
 async def test_a_running_teller_survives_faults_and_hears_commits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(eventstream, "AGAIN_SECONDS", 0.001)
     async with running() as lab:
