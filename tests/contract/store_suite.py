@@ -200,6 +200,13 @@ class EventStoreContract:
         assert streams == [f"user/{m}" for n in range(1, 21) for m in (n, 1000 + n)]
         assert verify(rows(place)) is None
 
+    async def test_an_append_may_be_megabytes(self, place: Place) -> None:
+        batch = [user(number) for number in range(1, 6_001)]
+        async with opened(place) as store:
+            appended = await asyncio.wait_for(store.append(batch), 60)
+            assert len(appended) == len(batch)
+            assert store.head.position == appended[-1].position
+
     async def test_an_event_that_could_not_be_read_back_is_not_written(self, place: Place) -> None:
         wrong = pending(NodeDeleted(node=NodeId("seven")))  # type: ignore[arg-type]
         async with opened(place) as store:

@@ -45,17 +45,18 @@ class Postgres:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
+        """Where its socket is."""
         self._databases = 0
 
     def initialise(self) -> None:
         """Make an empty server in the folder, unless there is one (0.4 s)."""
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        shutil.chown(self._folder, _user())
-        if not (self._folder / "data").exists():
-            with (self._folder / "log").open("wb") as log:
-                initdb = _start(log, "initdb", "-D", f"{self._folder}/data", "-U", "postgres", *INITDB)
-                assert initdb.wait(60) == 0, (self._folder / "log").read_text()
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.chown(self.folder, _user())
+        if not (self.folder / "data").exists():
+            with (self.folder / "log").open("wb") as log:
+                initdb = _start(log, "initdb", "-D", f"{self.folder}/data", "-U", "postgres", *INITDB)
+                assert initdb.wait(60) == 0, (self.folder / "log").read_text()
 
     @property
     def argv(self) -> list[str]:
@@ -66,12 +67,12 @@ class Postgres:
             f"--regid={pwd.getpwnam(_user()).pw_gid}",
             "--clear-groups",
         ]
-        data = [str(BINARIES / "postgres"), "-D", f"{self._folder}/data", "-h", "", "-k", str(self._folder)]
+        data = [str(BINARIES / "postgres"), "-D", f"{self.folder}/data", "-h", "", "-k", str(self.folder)]
         return [*identity, *data] if os.geteuid() == 0 else data
 
     def remove(self) -> None:
         """Take everything away; it must not run."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def answers(self) -> bool:
         """Whether it takes connections."""
@@ -83,7 +84,7 @@ class Postgres:
     def url(self, database: str = "postgres", **parameters: str) -> str:
         """The URL of a database, with more of libpq's parameters if wanted."""
         query = "".join(f"&{name}={value}" for name, value in parameters.items())
-        return f"postgresql://postgres@/{database}?host={self._folder}{query}"
+        return f"postgresql://postgres@/{database}?host={self.folder}{query}"
 
     def fresh(self) -> str:
         """Make an empty database (0.05 s); return its URL."""

@@ -47,6 +47,10 @@ class Recording(Protocol):
         """Make the tables, check the settings, raise the fence; only for who was let in by `take`."""
         ...
 
+    def cut(self) -> None:
+        """Make calls that wait for a server raise soon, what they do being unknown then; from any thread."""
+        ...
+
     def close(self) -> None:
         """Let go of connections and locks; more than once is fine."""
         ...
@@ -127,6 +131,10 @@ class Log:
             self._read_to = (records[-1].position, records[-1].digest)
             self._move(self._head.epoch, records)
         return records
+
+    def cut(self) -> None:
+        """End what takes too long; see `Recording.cut`."""
+        self._recording.cut()
 
     def close(self) -> None:
         """Let go of the store."""

@@ -59,6 +59,9 @@ class MemoryRecording:
     def prepare(self) -> None:
         """Do nothing: there is nothing to prepare."""
 
+    def cut(self) -> None:
+        """Do nothing: memory answers at once."""
+
     def close(self) -> None:
         """Make room for the next engine."""
         if self._log.engine is self:

@@ -9,6 +9,11 @@ Rule 3: that row's lock lets one append at a time through, until it has committe
 Rule 4: nothing is tried again here: an append whose answer was lost would come back as a conflict with itself.
 Rule 5: only an engine makes tables; a reader finds them or fails. Readers' sessions are read-only.
 Rule 6: the server must be durable (`REQUIRED`), and POSTGRES_ENABLE_DB_FUNCTIONS off: with it readers miss events.
+Rule 7: an append is sent whole before its answer is awaited. In its pipeline mode psycopg 3.3 gives up flushing while the
+        socket is full (`generators._pipeline_communicate` looks at no result of `flush`) and then waits for an answer to what
+        was never sent: with a megabyte, for ever.
+Rule 8: whoever waits too long may `cut` the connections; what their sessions hold in the server is ended before the next
+        append.
 """
 
 import os
@@ -19,13 +24,15 @@ from typing import Any, Final
 import psycopg
 from eventsourcing.domain import EventSourcingError
 from eventsourcing.persistence import InterfaceError, Notification, OperationalError, StoredEvent
-from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
+from eventsourcing.postgres import PostgresApplicationRecorder
 from eventsourcing.utils import strtobool
 from psycopg import Cursor
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.generators import send
 from psycopg.rows import DictRow, dict_row
 from psycopg.sql import SQL, Identifier
 
+from engine.adapters.store.cutting import CuttableDatastore
 from engine.adapters.store.log import LogMovedError
 from engine.ports import Fault, WrongFence
 
@@ -63,6 +70,12 @@ _RAISE_FENCE: Final = """
     INSERT INTO netmap_fence AS f (fence) VALUES (1) ON CONFLICT (one) DO UPDATE SET fence = f.fence + 1 RETURNING fence
 """
 
+_END_CUT: Final = """
+    SELECT pg_terminate_backend(pid) FROM pg_locks
+    WHERE pid = ANY(%s) AND relation = to_regclass('netmap_fence') AND granted
+"""
+"""Ends sessions that were cut in an append: they hold the fence's row until the server notices, which may be never."""
+
 _COPY: Final = SQL(
     "COPY {table} (originator_id, originator_version, topic, state, notification_id) FROM STDIN"
 )
@@ -74,8 +87,9 @@ class FencedRecorder(PostgresApplicationRecorder):
 
     read_fence = "SELECT fence FROM netmap_fence FOR UPDATE"
 
-    def __init__(self, datastore: PostgresDatastore) -> None:
+    def __init__(self, datastore: CuttableDatastore) -> None:
         super().__init__(datastore)
+        self._cuttable = datastore
         self.fence = 0
         self.lock_table_statements = []
         # The function that inserts without any lock is not even made (rule 6).
@@ -89,13 +103,14 @@ class FencedRecorder(PostgresApplicationRecorder):
             self.fence = row["fence"] if row else 0
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:
-        """Insert once (rule 4); after a lost connection the others of the pool are looked at too."""
+        """Insert once (rule 4); after a lost connection the others are let go of too: to look at them could take for ever."""
         once = PostgresApplicationRecorder.insert_events.__wrapped__
         try:
+            self._cuttable.end_cut(_END_CUT)
             ids: Sequence[int] | None = once(self, stored_events, **kwargs)
         except (InterfaceError, OperationalError):
             with suppress(psycopg.Error):
-                self.datastore.pool.check()
+                self.datastore.pool.drain()
             raise
         return ids
 
@@ -121,6 +136,13 @@ class FencedRecorder(PostgresApplicationRecorder):
         if end is None or (end["max"] or 0) != expected:
             raise LogMovedError
         super()._insert_events(curs, stored_events, **kwargs)
+
+    def _insert_stored_events(
+        self, curs: Cursor[DictRow], stored_events: Sequence[StoredEvent], **kwargs: Any
+    ) -> None:
+        """Insert, and see that all of it is on its way (rule 7)."""
+        super()._insert_stored_events(curs, stored_events, **kwargs)
+        curs.connection.wait(send(curs.connection.pgconn))
 
 
 class PostgresRecording:
@@ -202,6 +224,10 @@ class PostgresRecording:
                     last = row.id
             cursor.execute(_SET_SEQUENCE, (table.as_string(cursor), last))
 
+    def cut(self) -> None:
+        """Cut the connections that are in use (rule 8); whoever waits on one gets an error. From any thread."""
+        self._datastore.cut()
+
     def close(self) -> None:
         """Close the connections; the lock goes with its own, last."""
         self._datastore.close()
@@ -209,9 +235,9 @@ class PostgresRecording:
             self._lock.close()
             self._lock = None
 
-    def _connect(self) -> PostgresDatastore:
+    def _connect(self) -> CuttableDatastore:
         """Return a datastore whose pool connects as the URL says, with parameters that the library does not know."""
-        datastore = PostgresDatastore(
+        datastore = CuttableDatastore(
             "",
             "",
             "",
@@ -227,7 +253,7 @@ class PostgresRecording:
         return datastore
 
 
-def _check_environment(datastore: PostgresDatastore) -> None:
+def _check_environment(datastore: CuttableDatastore) -> None:
     name = "POSTGRES_ENABLE_DB_FUNCTIONS"
     try:
         on = strtobool(os.environ.get(name) or "no")

@@ -4,10 +4,12 @@ Rule 1: everything that writes happens in one thread, in the order in which it w
 Rule 2: whoever stops waiting for an append does not stop the append; `head` tells what became of it.
 Rule 3: an engine that finds another one active waits for it as long as it takes (a standby), where the store can say
         when it is gone; the wait can be cancelled.
+Rule 4: an append or a read that takes longer than `LIMIT_SECONDS` is cut: it fails, and what became of it is unknown.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Final, ParamSpec, TypeVar
 
@@ -20,6 +22,9 @@ from engine.ports import Fault, Head, Pending, Recorded
 STANDBY: Final = 0.5
 """Seconds between two tries of a standby. A blocking lock would hold back VACUUM for as long as it waits."""
 
+LIMIT_SECONDS: Final = 10.0
+"""A disk under load may take seconds for a commit; who waits for the engine has given up by then."""
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -29,25 +34,37 @@ _log = structlog.get_logger(__name__)
 class RecordedReader:
     """An `EventReader` over a log."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, *, limit: float = LIMIT_SECONDS) -> None:
         self._log = log
+        self._limit = limit
         self._reading = ThreadPoolExecutor(1, "log-reading")
         self._closed = False
 
     async def read(self, after: Position, limit: int = 1_000) -> Sequence[Recorded]:
         """Return at most `limit` records after the position; see `EventReader.read`."""
-        return await self._in(self._reading, self._log.read, after, limit)
+        with self._limited():
+            return await self._in(self._reading, self._log.read, after, limit)
 
     async def close(self) -> None:
         """Let what runs end, and let go of the store; more than once is fine."""
         if not self._closed:
             self._closed = True
-            await asyncio.to_thread(self._shut)
+            with self._limited():
+                await asyncio.to_thread(self._shut)
 
     async def _in(self, thread: Executor, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._closed:
             raise Fault("the store is closed")
         return await asyncio.get_running_loop().run_in_executor(thread, lambda: call(*args, **kwargs))
+
+    @contextlib.contextmanager
+    def _limited(self) -> Iterator[None]:
+        """Cut what is not done in time (rule 4)."""
+        cutting = asyncio.get_running_loop().call_later(self._limit, self._log.cut)
+        try:
+            yield
+        finally:
+            cutting.cancel()
 
     def _shut(self) -> None:
         self._reading.shutdown()
@@ -57,8 +74,8 @@ class RecordedReader:
 class RecordedStore(RecordedReader):
     """An `EventStore` over a log."""
 
-    def __init__(self, log: Log) -> None:
-        super().__init__(log)
+    def __init__(self, log: Log, *, limit: float = LIMIT_SECONDS) -> None:
+        super().__init__(log, limit=limit)
         self._writing = ThreadPoolExecutor(1, "log-writing")
 
     @property
@@ -86,7 +103,8 @@ class RecordedStore(RecordedReader):
         """Append all or nothing, durably; see `EventStore.append`."""
         if not batch:
             return []
-        return await self._in(self._writing, self._log.append, batch)
+        with self._limited():
+            return await self._in(self._writing, self._log.append, batch)
 
     def _shut(self) -> None:
         self._writing.shutdown()

@@ -125,6 +125,9 @@ class SqliteRecording:
                 ((row.id, row.originator_id, row.originator_version, row.topic, row.state) for row in rows),
             )
 
+    def cut(self) -> None:
+        """Do nothing: there is no server, and a disk that does not answer cannot be told so."""
+
     def close(self) -> None:
         """Close the connections, then let go of the lock."""
         self._datastore.close()
