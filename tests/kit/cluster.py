@@ -128,7 +128,7 @@ class Cluster:
             self.procs[name] = self._spawn(name)
             self._wait_started(name)
             if self.brokers and name == self.nats[-1] and {*self.nats} <= {*names}:
-                self.procs[name].wait_line("JetStream cluster new metadata leader", timeout=READY_SECONDS)
+                self.procs[name].wait_line("JetStream cluster (new )?metadata leader", timeout=READY_SECONDS)
         if self._balanced and "balancer" not in self.procs:
             backends = [f"{self.address}:{port}" for port in self.ports.values()]
             argv = [sys.executable, "-m", "tests.kit.proxy", f"{self.address}:{self.port}", *backends]
