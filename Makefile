@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DIR ?= .netmap
+SOAK ?= .soak/$(shell date +%Y%m%d-%H%M%S)
+HOURS ?= 8
+SEED ?= 1
 
 help: ## print the targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,7 +44,13 @@ test: check clients lab ## everything, with real servers and real clients
 	NETMAP_EXAMPLES=150 $(BIN)/pytest -q -n auto tests/property/test_policy.py
 	$(BIN)/pytest -q -n 2 --dist loadfile tests/contract tests/golden tests/e2e
 
+soak-short: setup ## 15 minutes of faults on a whole deployment, every frame checked (docs/soak.md)
+	$(BIN)/python -m tests.soak run $(SOAK)
+
+soak: setup ## the same for hours: make soak HOURS=8 SEED=7
+	$(BIN)/python -m tests.soak run $(SOAK) --hours $(HOURS) --seed $(SEED)
+
 bench: setup ## the budgets of docs/budgets.md, as a table
 	$(BIN)/python -m bench
 
-.PHONY: help setup run check format clients lab test bench
+.PHONY: help setup run check format clients lab test soak-short soak bench

@@ -24,6 +24,7 @@ def main() -> None:
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--seconds", default=900.0, help="How long faults go on.")
+@click.option("--hours", default=0.0, help="How long faults go on, in hours.")
 @click.option("--seed", default=1, help="Of the faults and of what the lanes choose.")
 @click.option("--clients", default=500, help="Map sessions.")
 @click.option("--groups", default=25, help="Users; the clients of each see each other.")
@@ -32,10 +33,11 @@ def main() -> None:
 @click.option("--workers", default=2, help="Processes that the clients are spread over.")
 @click.option("--small", is_flag=True, help="One broker, engine and projection, two frontends, SQLite.")
 @click.option("--within", default=5.0, help="Seconds in which all must hold what the log says.")
-def run(folder: Path, small: bool, within: float, **fields: float) -> None:  # noqa: FBT001 (an option)
+def run(folder: Path, small: bool, within: float, hours: float, **fields: float) -> None:  # noqa: FBT001 (an option)
     """Run in a new FOLDER, then check it in a process of its own."""
     if folder.exists() and any(folder.iterdir()):
         raise click.ClickException(f"{folder} is not empty: give a new folder, or `check` this one")
+    fields["seconds"] = hours * 3_600 or fields["seconds"]
     options = Options(topology=SMALL if small else WHOLE, **fields)  # type: ignore[arg-type]
     folder.mkdir(parents=True, exist_ok=True)
     uvloop.run(Soak(folder.absolute(), options).run())
