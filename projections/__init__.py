@@ -8,6 +8,9 @@
 - `snapshots.py`: snapshots in chunks, shared by all who ask at about the same time
 - `live.py`: the present state of a process, and whoever waits for it to move
 - `moments.py`: packed moments of the log, on a shelf: from where a start or a replay begins
+- `agreement.py`: whether several projections say the same of the same positions (pure)
+- `shadow.py`: a second fold of the log beside the live one, to compare
+- `watch.py`: what a projection says of itself, and what it does when it may be wrong
 - `past.py`: earlier states, by reading the log again
 - `events.py`: pages of events, and receipts of commands, from the log
 - `policies.py`: a policy's text and versions, its faults and tests, and what another text would change

@@ -19,7 +19,7 @@ import structlog
 
 from engine.domain.values import Millis, Position
 from engine.ports import EventReader, Fault, Shelf
-from projections.history.kept import BadKept, Kept, encode, pack, unpack
+from projections.history.kept import BadKept, Kept, Unpacked, encode, pack, unpack
 from projections.history.moment import AtPosition, Moment
 from projections.live import Live
 
@@ -100,7 +100,7 @@ class Moments:
             try:
                 live.resume(await self._loaded(place))
             except BadKept as bad:
-                await self._let_go(place, bad)
+                await self.let_go(place, bad)
             else:
                 self._passed = place.position
                 return True
@@ -116,7 +116,7 @@ class Moments:
             try:
                 return await self._loaded(place)
             except BadKept as bad:
-                await self._let_go(place, bad)
+                await self.let_go(place, bad)
         return None
 
     async def note(self, live: Live) -> None:
@@ -159,19 +159,29 @@ class Moments:
             return held[0] if len(held) > 1 else None
         return held[min(inner, key=lambda index: held[index + 1].position - held[index - 1].position)]
 
-    async def _loaded(self, place: Place) -> Kept:
+    async def found_at(self, place: Place) -> Unpacked:
+        """Return a moment as it is packed, for who can tell whether it is right; the log is not looked at.
+
+        Raises:
+            BadKept: it is gone, or not whole, or of another version of this program.
+        """
         data = await asyncio.to_thread(self._shelf.get, place.name)
         if data is None:
             raise BadKept("it is not there")
         found = await asyncio.to_thread(unpack, data)
         if (found.position, found.at) != (place.position, place.at):
             raise BadKept("it is not the moment that its name says")
+        return found
+
+    async def _loaded(self, place: Place) -> Kept:
+        found = await self.found_at(place)
         records = await self._reader.read(Position(found.position - 1), 1)
         if not records or (records[0].position, records[0].digest) != (found.position, found.digest):
             raise BadKept("it is of another log")
         return await asyncio.to_thread(found.kept)
 
-    async def _let_go(self, place: Place, why: BadKept) -> None:
+    async def let_go(self, place: Place, why: BadKept) -> None:
+        """Remove a moment that is of no use, with a word in the log."""
         _log.warning("a kept moment is of no use", name=place.name, why=str(why))
         self.places = [held for held in self.places if held != place]
         await asyncio.to_thread(self._shelf.drop, place.name)

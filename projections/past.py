@@ -39,7 +39,7 @@ class Past:
     def __init__(self, live: Live, moments: Moments) -> None:
         self._live = live
         self._moments = moments
-        self._kept: OrderedDict[tuple[Epoch, Moment], Then] = OrderedDict()
+        self._kept: OrderedDict[tuple[Epoch, int, Moment], Then] = OrderedDict()
         self._turn = asyncio.Lock()
 
     async def at(self, moment: Moment | None) -> NetmapState:
@@ -73,7 +73,7 @@ class Past:
             raise Fault(f"a replay took more than {REPLAY_SECONDS:.0f} s") from None
 
     async def _replayed(self, moment: Moment) -> Then:
-        key = (self._live.state.epoch, moment)
+        key = (self._live.state.epoch, self._live.generation, moment)
         held = self._kept.get(key)
         if held is not None:
             self._kept.move_to_end(key)

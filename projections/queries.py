@@ -99,6 +99,7 @@ class Queries:
         async def respond(message: Message) -> Answer:
             query = _decoded(message.data)
             await self._live.reached(Position(query.min_position), BEHIND_SECONDS)
+            await self._live.fresh(BEHIND_SECONDS)
             return Answer(_ENCODER.encode(await handler(query)))
 
         return respond

@@ -8,11 +8,16 @@ Rule 3: nothing waits for the bus: what cannot be published is lost, and the cha
 Rule 4: fail closed: a record that cannot be understood ends the process, for it may be a revocation; so does a log
         that is not the one that was read before, and a store that is out of reach for `UNREADABLE_SECONDS`.
 Rule 5: what is kept on the shelf is never needed: it saves reading, and is compared with the log before use.
-Rule 6: nothing is said or answered before the end of the log was reached for the first time.
+Rule 6: what is told has a state digest, and what others tell is heard: see `watch.py`. In doubt nothing is told.
+Rule 7: nothing is said or answered before the end of the log was reached for the first time.
 """
 
 import asyncio
+import contextlib
 import gc
+import os
+import re
+import socket
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -27,13 +32,17 @@ from engine.adapters.store.opening import open_reader
 from engine.config import Settings
 from engine.contracts import subjects
 from engine.contracts.netmap import BOOKMARK_SECONDS
+from engine.contracts.projections import STATUS_SECONDS
+from engine.contracts.queries import HeadReply
 from engine.contracts.soft import Hello
 from engine.domain.values import Position, TailnetName
 from engine.ports import Bus, Clock, EventReader, Fault, Message, Recorded, Shelf, Undecodable
+from projections.agreement import waypoints
 from projections.live import Live
 from projections.moments import SUFFIX, Moments
 from projections.netmap.deltas import bookmark, deltas
 from projections.queries import DESCRIPTION, VERSION, Queries
+from projections.watch import Watch
 
 POLL_SECONDS: Final = 0.25
 """How long a lost wake-up may cost (reference: reliability §3.2)."""
@@ -45,6 +54,7 @@ RETRY_SECONDS: Final = 0.25
 ORIGIN: Final = "projection"
 """How this role calls itself when it asks frontends what they know."""
 
+_HEAD: Final = msgspec.json.Decoder(HeadReply)
 _log = structlog.get_logger(__name__)
 
 
@@ -56,10 +66,18 @@ class Projection:
     """One projection process; `run` is its life."""
 
     def __init__(
-        self, bus: Bus, reader: EventReader, tailnet: TailnetName, clock: Clock, shelf: Shelf | None = None
+        self,
+        bus: Bus,
+        reader: EventReader,
+        tailnet: TailnetName,
+        clock: Clock,
+        shelf: Shelf | None = None,
+        *,
+        name: str = "projection",
     ) -> None:
         self.live: Final = Live(reader, clock)
         self.moments: Final = Moments(shelf or MemoryShelf(), reader)
+        self.watch: Final = Watch(name, self.live, self.moments)
         self.ready: Final = asyncio.Event()
         """Set when the log's end was reached for the first time, and queries are answered."""
         self._bus = bus
@@ -76,10 +94,13 @@ class Projection:
         """
         heads = await self._bus.subscribe(subjects.log_head(self._tailnet), limit=16)
         soft = await self._bus.subscribe(subjects.soft(self._tailnet, "*", "state"))
+        others = await self._bus.subscribe(subjects.map_delta(self._tailnet))
         async with asyncio.TaskGroup() as group:
             listeners = [
                 group.create_task(self._hear_heads(heads)),
                 group.create_task(self._hear_soft(soft)),
+                group.create_task(self._hear_others(others)),
+                group.create_task(self._report()),
                 group.create_task(self._end_with(stop)),
             ]
             try:
@@ -90,6 +111,7 @@ class Projection:
             finally:
                 for listener in listeners:
                     listener.cancel()
+                await self.watch.stop()
                 await self.moments.settled()
 
     async def _catch_up(self, stop: asyncio.Event) -> None:
@@ -98,10 +120,12 @@ class Projection:
         try:
             await self._resume()
             while not stop.is_set():
+                began = self._clock.monotonic()
                 records = await self._read()
                 self.live.take(records)
                 await self.moments.note(self.live)
                 if len(records) < PAGE:
+                    self.live.saw_end(began)
                     break
                 await asyncio.sleep(0)  # a reader in memory never waits
         finally:
@@ -119,6 +143,7 @@ class Projection:
 
     async def _open(self) -> None:
         endpoints = Queries(self.live, self.moments).endpoints(self._tailnet)
+        endpoints += self.watch.endpoints(self._tailnet)
         await self._bus.serve(subjects.QUERY_SERVICE, VERSION, DESCRIPTION, endpoints)
         hello = subjects.soft(self._tailnet, ORIGIN, "hello")
         await self._publish(hello, msgspec.json.encode(Hello(origin=ORIGIN)))
@@ -130,25 +155,35 @@ class Projection:
     async def _tail(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
             self.live.wake.clear()
+            began = self._clock.monotonic()
             records = await self._read()
             if records:
                 await self._tell(records)
                 await self.moments.note(self.live)
-            elif self._clock.monotonic() - self._told >= BOOKMARK_SECONDS:
-                await self._mark()
+            elif self._clock.monotonic() - self._told >= BOOKMARK_SECONDS >= self._clock.monotonic() - began:
+                await self._mark()  # but not if the read is an old one: the process may have been stopped
             if len(records) < PAGE:
+                self.live.saw_end(began)
                 await self._woken()
 
     async def _tell(self, records: Sequence[Recorded]) -> None:
-        prev = self.live.state.position
-        for data in deltas(prev, self.live.take(records)):
-            await self._publish(subjects.map_delta(self._tailnet), data)
+        for run in waypoints(records):
+            prev = self.live.state.position
+            steps = self.live.take(run)
+            for data in deltas(prev, steps, self.watch.said()):
+                if not self.live.doubt:
+                    await self._publish(subjects.map_delta(self._tailnet), data)
+            self.watch.compare()
         self._told = self._clock.monotonic()
 
     async def _mark(self) -> None:
         state = self.live.state
-        if state.epoch:
-            await self._publish(subjects.map_delta(self._tailnet), bookmark(state.epoch, state.position))
+        said = self.watch.said()
+        if state.epoch and not self.live.doubt:
+            await self._publish(
+                subjects.map_delta(self._tailnet), bookmark(state.epoch, state.position, said)
+            )
+        self.watch.compare()
         self._told = self._clock.monotonic()
 
     async def _publish(self, subject: str, data: bytes) -> None:
@@ -191,16 +226,37 @@ class Projection:
         return records[1:]
 
     async def _hear_heads(self, messages: AsyncIterator[Message]) -> None:
-        async for _ in messages:
+        async for message in messages:
+            with contextlib.suppress(msgspec.MsgspecError):  # a wake-up without a position is one, too
+                self.live.heard_head(Position(_HEAD.decode(message.data).position))
             self.live.wake.set()
 
     async def _hear_soft(self, messages: AsyncIterator[Message]) -> None:
         async for message in messages:
             self.live.soft.receive(message)
 
+    async def _hear_others(self, messages: AsyncIterator[Message]) -> None:
+        async for message in messages:
+            self.watch.hear(message)
+
+    async def _report(self) -> None:
+        """Say every second how it is, and look at some objects again."""
+        subject = subjects.projection_status(self._tailnet, self.watch.name)
+        await self.ready.wait()
+        while True:
+            self.watch.look()
+            await self._publish(subject, msgspec.json.encode(self.watch.status()))
+            await asyncio.sleep(STATUS_SECONDS)
+
     async def _end_with(self, stop: asyncio.Event) -> None:
         await stop.wait()
         self.live.wake.set()
+
+
+def own_name() -> str:
+    """Return what this process calls itself on the bus: the host's name and its process id, as one token."""
+    host = re.sub(r"[^a-z0-9]+", "-", socket.gethostname().lower()).strip("-") or "host"
+    return f"{host[:40]}-{os.getpid()}"
 
 
 async def run_projection(settings: Settings, stop: asyncio.Event) -> None:
@@ -216,7 +272,7 @@ async def run_projection(settings: Settings, stop: asyncio.Event) -> None:
         reader = open_reader(settings.store_url(), tailnet=tailnet)
         try:
             shelf = FileShelf(Path(settings.directory) / "moments" / tailnet, SUFFIX)
-            await Projection(bus, reader, tailnet, SystemClock(), shelf).run(stop)
+            await Projection(bus, reader, tailnet, SystemClock(), shelf, name=own_name()).run(stop)
         finally:
             await reader.close()
     finally:

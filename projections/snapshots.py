@@ -4,7 +4,8 @@ Rule 1: one build at a time, by construction: a build does not await. Its result
         frontends costs one build in `FRESH_SECONDS`, and never more than a share of `1 / REST` of the time.
 Rule 2: who names a position that it must be past gets a build that is: a frontend that fills a gap asks with the
         delta's `cur`, and gets no snapshot from before the gap.
-Rule 3: earlier builds are held for `KEPT_SECONDS`, for those who are between two chunks.
+Rule 3: of a state whose place another one has taken nothing is given any more.
+Rule 4: earlier builds are held for `KEPT_SECONDS`, for those who are between two chunks.
 """
 
 from collections.abc import Callable
@@ -43,6 +44,7 @@ class Snapshots:
         self._state = state
         self._monotonic = monotonic
         self._builds: list[_Build] = []
+        self._of = state()
 
     def chunk(self, index: int, identity: str, min_position: int) -> SnapshotChunk:
         """Return a chunk: of the present snapshot when `identity` is empty, else of the one that it names.
@@ -51,6 +53,8 @@ class Snapshots:
             NotFound: `snapshot.gone`: that snapshot is held no more; start again with chunk 0.
             Invalid: `snapshot.chunk`: it has no such chunk.
         """
+        if self._of is not self._state():
+            self._of, self._builds = self._state(), []
         build = self._named(identity) if identity else self._present(min_position)
         if not 0 <= index < len(build.chunks):
             raise Invalid("snapshot.chunk", f"the snapshot has {len(build.chunks)} chunks", field="chunk")

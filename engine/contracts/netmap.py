@@ -12,7 +12,9 @@ Rule 3: a holder at `own` applies a delta iff the epochs agree and prev ≤ own 
 Rule 4: a bookmark is a delta without changes and prev = cur.
 Rule 5: on the bus all of these are JSON. A delta has at most `MAX_DELTA` octets; where one position alone has
         more, it is left out, and a bookmark at that position makes every holder resync: the epoch stays.
-Rule 6: soft state (endpoints, home DERP, online, Hostinfo) is not here: see `soft.py`.
+Rule 6: a delta says by its state digest what all objects are at `cur`, and a snapshot what its own are (`digest.py`). Who holds
+        something else there holds something wrong, or was told something wrong.
+Rule 7: soft state (endpoints, home DERP, online, Hostinfo) is not here: see `soft.py`.
 """
 
 from enum import Enum
@@ -264,6 +266,10 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True):
     prev: Position
     cur: Position
     changes: tuple[Change, ...] = ()
+    digest: str = ""
+    """The state digest at `cur`; empty where a batch is cut between its ends."""
+    by: str = ""
+    """The projection that says it."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -272,6 +278,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     epoch: Epoch
     position: Position
     objects: tuple[Change, ...]
+    digest: str = ""
+    """The state digest of the objects."""
 
 
 class SnapshotChunk(msgspec.Struct, frozen=True, kw_only=True):

@@ -128,6 +128,16 @@ def map_delta(tailnet: TailnetName) -> str:
     return f"{ROOT}.{tailnet}.map.delta"
 
 
+def projection_status(tailnet: TailnetName, name: str) -> str:
+    """Return where a projection says how it is; `name` may be `*`."""
+    return f"{ROOT}.{tailnet}.map.projection.{name}"
+
+
+def projection(tailnet: TailnetName, name: str, verb: str) -> str:
+    """Return where one projection is asked about itself, no other: `netmap.v1.default.q.projection.host-7.verify`."""
+    return f"{ROOT}.{tailnet}.q.projection.{name}.{verb}"
+
+
 def soft(tailnet: TailnetName, frontend: str, kind: str) -> str:
     """Return a frontend's soft-state subject; kinds are `state` and `hello`; both may be `*`."""
     return f"{ROOT}.{tailnet}.soft.{frontend}.{kind}"

@@ -5,7 +5,9 @@ Rule 2: a delta that does not follow is a gap: one snapshot is fetched, then the
 Rule 3: news is a delta or bookmark at or after our own position. Without any, age grows: `STALE`, then `UNREADY`
         (no new sessions), then `FENCED` (no sessions at all): clients keep their last netmap and try elsewhere (F3).
 Rule 4: a map session starts at a version that is not below the log's head when its request came (F4): `current`.
-Rule 5: an undecodable delta stops the follower until a snapshot that it understands replaces everything (F7).
+Rule 5: whoever tells of our position says what all objects are there. If ours are others, or one of them is not what came from the
+        bus, that is told loudly and a snapshot replaces everything: at once, and if it does not help, ever more seldom.
+Rule 6: an undecodable delta stops the follower until a snapshot that it understands replaces everything (F7).
 """
 
 import asyncio
@@ -18,7 +20,8 @@ import structlog
 
 from engine.contracts import subjects
 from engine.contracts.chunks import MAX_CHUNKS, BadSnapshot, assemble
-from engine.contracts.netmap import Delta, Snapshot, SnapshotChunk, Verdict
+from engine.contracts.digest import differ
+from engine.contracts.netmap import Delta, SnapshotChunk, Verdict
 from engine.contracts.queries import HeadReply, Query
 from engine.contracts.requests import ERROR_CODE
 from engine.domain.values import Epoch, Position, TailnetName
@@ -34,9 +37,14 @@ SNAPSHOT_SECONDS: Final = 10.0
 RETRY_SECONDS: Final = 0.5
 HEAD_SECONDS: Final = 1.0
 """How long the engine has to say where the log's head is; it answers from memory."""
+MAX_DISTRUST_SECONDS: Final = 60.0
+"""The longest time between two snapshots that are fetched because digests differ; the shortest is `RETRY_SECONDS`."""
+SCRUB_SECONDS: Final = 1.0
+"""How often some of the objects are looked at again."""
 REACH_SECONDS: Final = 2.0
 """How long a new session waits for the replica to get there (F4)."""
 
+_NOWHERE: Final = Position(0)
 _log = structlog.get_logger(__name__)
 _DELTA: Final = msgspec.json.Decoder(Delta)
 _CHUNK: Final = msgspec.json.Decoder(SnapshotChunk)
@@ -64,6 +72,14 @@ class Follower:
         self._news: float | None = None
         self._moved = asyncio.Event()
         self._heard = asyncio.Event()
+        self.disagreements = 0
+        """How often the objects were not what a projection says that they are, or not what had come."""
+        self.disagrees = False
+        """Whether that was so when it was looked at last."""
+        self._scrubbed = clock.monotonic()
+        self._distrust = 0.0
+        """Seconds after which a difference brings a snapshot again."""
+        self._trusted_until = clock.monotonic()
         self.on_change: Callable[[Touched], None] = lambda _: None
         self.on_reset: Callable[[], None] = lambda: None
 
@@ -96,6 +112,8 @@ class Follower:
         if self._apply(delta) is Verdict.RESYNC:
             await self._resync()
             self._apply(delta)
+        if self._is_doubtful(delta):
+            await self._resync(past=self._replica.position)
 
     def _apply(self, delta: Delta) -> Verdict:
         verdict, touched = self._replica.receive(delta)
@@ -107,33 +125,63 @@ class Follower:
             self._advance(touched)
         return verdict
 
+    def _is_doubtful(self, delta: Delta) -> bool:
+        """Return whether a snapshot is due because the objects are not what they should be (rule 5)."""
+        now, replica = self._clock.monotonic(), self._replica
+        bad: list[str] = []
+        if now - self._scrubbed >= SCRUB_SECONDS:
+            self._scrubbed, bad = now, replica.scrub()
+        compared = bool(delta.digest) and (delta.epoch, delta.cur) == (replica.epoch, replica.position)
+        if not (compared or bad):
+            return False
+        own = replica.state_digest()
+        self.disagrees = bool(bad) or differ(own, delta.digest)
+        if not self.disagrees:
+            if now >= self._trusted_until:
+                self._distrust = 0.0
+            return False
+        self.disagreements += 1
+        _log.error(
+            "the netmap objects are not what they should be",
+            epoch=replica.epoch,
+            position=replica.position,
+            own=own,
+            theirs=delta.digest,
+            by=delta.by,
+            spoilt=bad,
+        )
+        if now < self._trusted_until:
+            return False
+        self._distrust = min(max(RETRY_SECONDS, 2 * self._distrust), MAX_DISTRUST_SECONDS)
+        self._trusted_until = now + self._distrust
+        return True
+
     def _advance(self, touched: Touched) -> None:
         self._moved.set()
         self._moved = asyncio.Event()
         if touched:
             self.on_change(touched)
 
-    async def _resync(self) -> None:
-        """Fetch and load a snapshot, however long that takes."""
-        while (snapshot := await self._try_fetch()) is None:
-            pass
-        other = self._replica.loaded and snapshot.epoch != self._replica.epoch
-        touched = self._replica.load(snapshot)
+    async def _resync(self, past: Position = _NOWHERE) -> None:
+        """Fetch and load a snapshot, however long that takes; the first try is for one that is not from before `past`."""
+        loaded, before = self._replica.loaded, self._replica.epoch
+        while (touched := await self._try_load(past)) is None:
+            past = _NOWHERE
         self._news = self._clock.monotonic()
-        _log.info("loaded a snapshot", epoch=snapshot.epoch, position=snapshot.position)
-        if other:
+        _log.info("loaded a snapshot", epoch=self._replica.epoch, position=self._replica.position)
+        if loaded and self._replica.epoch != before:
             self.on_reset()
         self._advance(touched)
 
-    async def _try_fetch(self) -> Snapshot | None:
-        """Return a snapshot, or None after a pause."""
+    async def _try_load(self, past: Position) -> Touched | None:
+        """Load a snapshot and return what differs from before, or None after a pause."""
         try:
-            first = await self._chunk(Query())
+            first = await self._chunk(Query(min_position=past))
             count = min(first.count, MAX_CHUNKS)
             rest = [await self._chunk(Query(chunk=n, snapshot=first.id)) for n in range(1, count)]
-            return assemble([first, *rest])
+            return self._replica.load(assemble([first, *rest]))
         except (Fault, BadSnapshot, msgspec.MsgspecError) as problem:
-            _log.warning("no snapshot yet", problem=type(problem).__name__)
+            _log.warning("no snapshot yet", problem=f"{type(problem).__name__}: {problem}")
             await asyncio.sleep(RETRY_SECONDS)
             return None
 

@@ -4,7 +4,8 @@ Rule 1: the replica is at one (epoch, position); what it holds is exact there, a
         `load` replaces everything at once, `receive` applies a delta whole or not at all.
 Rule 2: every change returns the keys that it touched, so that whoever shows the replica does work for those only.
 Rule 3: soft facts are merged by `contracts.soft.newer`: any order, any number of times, same end.
-Rule 4: a frontend that has lost its lease has no sessions: its facts read as offline until it is heard again.
+Rule 4: it keeps a state digest of its own (`engine/contracts/digest.py`): a snapshot that is not what it says that it is changes nothing.
+Rule 5: a frontend that has lost its lease has no sessions: its facts read as offline until it is heard again.
 """
 
 from collections import Counter
@@ -13,6 +14,8 @@ from typing import Final
 
 import msgspec
 
+from engine.contracts.chunks import BadSnapshot
+from engine.contracts.digest import SCRUBBED, StateDigest, differ
 from engine.contracts.netmap import Change, Delta, NetmapObject, NodeObject, Snapshot, Verdict, judge
 from engine.contracts.soft import SoftFact, newer
 from engine.domain.values import Epoch, MachineKey, Millis, NodeId, NodeKey, Position
@@ -35,6 +38,7 @@ class Replica:
         self.epoch = NO_EPOCH
         self.position = Position(0)
         self._objects: dict[str, tuple[Position, NetmapObject]] = {}
+        self._digest = StateDigest()
         self._by_key: dict[NodeKey, NodeId] = {}
         self._machines: Counter[MachineKey] = Counter()
         """How many nodes each machine has."""
@@ -47,17 +51,25 @@ class Replica:
         return self.epoch != NO_EPOCH
 
     def load(self, snapshot: Snapshot) -> Touched:
-        """Replace everything; return the keys that differ from before."""
+        """Replace everything; return the keys that differ from before.
+
+        Raises:
+            BadSnapshot: its objects are not those of its state digest; nothing was changed.
+        """
         fresh = {
             change.key: (change.at, change.value) for change in snapshot.objects if change.value is not None
         }
+        digest = _digest_of(fresh)
+        found = digest.text(lambda key: _value(fresh, key))
+        if differ(snapshot.digest, found):
+            raise BadSnapshot(f"its state digest is {snapshot.digest}, that of its objects {found}")
         touched = frozenset(
             key
             for key in self._objects.keys() | fresh.keys()
             if _value(self._objects, key) != _value(fresh, key)
         )
         before = {node.id: node.machine_key for node in self.nodes()}
-        self._objects = fresh
+        self._objects, self._digest = fresh, digest
         if (
             self.loaded and snapshot.epoch != self.epoch
         ):  # an id of another history may be another machine (F6)
@@ -79,7 +91,16 @@ class Replica:
         self.position = delta.cur
         return verdict, frozenset(change.key for change in fresh)
 
+    def state_digest(self) -> str:
+        """Return the state digest of the objects, at the cost of what changed since the last call."""
+        return self._digest.text(self.get)
+
+    def scrub(self, count: int = SCRUBBED) -> list[str]:
+        """Look at the next few objects again; return the keys of those that are not what came from the bus."""
+        return self._digest.scrub(self.get, count)
+
     def _put(self, change: Change) -> None:
+        self._digest.touch(change.key)
         held = self._objects.pop(change.key, None)
         if held is not None and isinstance(held[1], NodeObject):
             node = held[1]
@@ -175,6 +196,13 @@ class Replica:
         return frozenset(
             node_key(fact.node) for fact in facts.values() if fact.origin == origin and fact.online
         )
+
+
+def _digest_of(objects: Mapping[str, tuple[Position, NetmapObject]]) -> StateDigest:
+    digest = StateDigest()
+    for key in objects:
+        digest.touch(key)
+    return digest
 
 
 def _value(objects: Mapping[str, tuple[Position, NetmapObject]], key: str) -> NetmapObject | None:

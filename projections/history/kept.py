@@ -15,8 +15,9 @@ from typing import Final
 import msgspec
 import zstandard
 
+from engine.contracts.digest import differ
 from engine.contracts.packed import BadFrameError, TooLargeError, unpacked
-from engine.domain.kept import Tables, tables_of, tailnet_of
+from engine.domain.kept import ProvidedTables, Tables, tables_of, tailnet_of
 from engine.domain.state import Tailnet
 from engine.domain.values import Epoch, Millis, Position
 from projections.history.causes import Causes, CauseTables
@@ -48,6 +49,8 @@ class Body(msgspec.Struct, frozen=True, kw_only=True):
     epoch: Epoch
     tables: Tables
     positions: dict[str, Position]
+    objects: str
+    """The state digest of the netmap objects."""
     causes: CauseTables
     versions: tuple[Version, ...]
 
@@ -64,6 +67,8 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     versions: Versions
     positions: dict[str, Position]
     """Where each netmap object was changed last."""
+    objects: str
+    """The state digest of the netmap objects."""
 
     def state(self) -> NetmapState:
         """Return the netmap state that the fold held there; it has the tailnet for its own.
@@ -76,6 +81,9 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
             place(state, self.positions)
         except (ValueError, LookupError) as error:
             raise BadKept(f"it does not fit together: {error}") from error
+        found = state.state_digest()
+        if differ(found, self.objects):
+            raise BadKept(f"its objects have the state digest {found}, not {self.objects}")
         state.at, state.digest = self.at, self.digest
         return state
 
@@ -128,6 +136,7 @@ class Unpacked(msgspec.Struct, frozen=True):
             causes=Causes.of_tables(body.causes),
             versions=Versions(body.versions),
             positions=body.positions,
+            objects=body.objects,
         )
 
 
@@ -142,10 +151,41 @@ def encode(state: NetmapState, causes: Causes, versions: Versions) -> bytes:
             epoch=state.epoch,
             tables=tables_of(state.tailnet),
             positions=positions_of(state),
+            objects=state.state_digest(),
             causes=causes.tables(),
             versions=tuple(versions.all),
         )
     )
+
+
+def difference(one: bytes, other: bytes) -> str:
+    """Return which part of two moments, as `encode` writes them, is not the same: `tables.nodes`; empty when all are.
+
+    Raises:
+        BadKept: one of them cannot be understood.
+    """
+    if one == other:
+        return ""
+    try:
+        return _part(_DECODER.decode(one), _DECODER.decode(other))
+    except msgspec.MsgspecError as error:
+        raise BadKept(f"it cannot be understood: {error}") from error
+
+
+def _part(one: msgspec.Struct, other: msgspec.Struct) -> str:
+    for name in one.__struct_fields__:
+        left, right = getattr(one, name), getattr(other, name)
+        if left == right:
+            continue
+        if isinstance(left, Tables | ProvidedTables):
+            return f"{name}.{_part(left, right)}"
+        if isinstance(left, dict):
+            first = min(
+                (key for key in left.keys() | right.keys() if left.get(key) != right.get(key)), key=str
+            )
+            return f"{name}[{first}]"
+        return name
+    return ""
 
 
 def pack(encoded: bytes) -> bytes:

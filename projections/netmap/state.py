@@ -3,10 +3,12 @@
 Rule 1: only `fold` writes here; everybody else reads.
 Rule 2: `snapshot_of` is canonical: the same prefix of a log gives the same bytes on every host (P1).
 Rule 3: an object stands under its key with the last position that changed it.
+Rule 4: whatever is put or dropped touches the state digest, and nothing else does.
 """
 
 from collections.abc import Iterable, Iterator
 
+from engine.contracts.digest import SCRUBBED, StateDigest
 from engine.contracts.netmap import (
     TAILNET_KEY,
     Change,
@@ -42,6 +44,7 @@ class NetmapState:
         self.digest = ""
         """The last record's: names the whole history up to here (L7)."""
         self.objects: dict[str, Change] = {}
+        self._digest = StateDigest()
         self.identities: dict[str, Identity] = {}
         """The classes that have members, by id."""
         self.members: dict[str, int] = {}
@@ -63,13 +66,23 @@ class NetmapState:
             return None
         change = Change(key=key, at=self.position, value=value)
         self.objects[key] = change
+        self._digest.touch(key)
         return change
 
     def drop(self, key: str) -> Change | None:
         """Remove what is under the key; return the change, None when there was nothing."""
         if self.objects.pop(key, None) is None:
             return None
+        self._digest.touch(key)
         return Change(key=key, at=self.position, value=None)
+
+    def state_digest(self) -> str:
+        """Return the state digest of the objects (`engine/contracts/digest.py`), at the cost of what changed since the last call."""
+        return self._digest.text(self._value)
+
+    def scrub(self, count: int = SCRUBBED) -> list[str]:
+        """Look at the next few objects again; return the keys of those that are not what was put there."""
+        return self._digest.scrub(self._value, count)
 
     def node(self, number: NodeId) -> NodeObject | None:
         """Return a node's object."""
@@ -136,4 +149,5 @@ def snapshot_of(state: NetmapState) -> Snapshot:
         epoch=state.epoch,
         position=state.position,
         objects=tuple(state.objects[key] for key in sorted(state.objects)),
+        digest=state.state_digest(),
     )

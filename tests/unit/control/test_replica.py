@@ -5,6 +5,7 @@ import itertools
 import msgspec
 import pytest
 
+from engine.contracts.chunks import BadSnapshot
 from engine.contracts.netmap import Change, Delta, Snapshot, Verdict
 from engine.contracts.soft import SoftFact
 from engine.domain.values import Epoch, MachineKey, Millis, NodeId, NodeKey, Position
@@ -129,3 +130,17 @@ def test_a_lapsed_frontend_has_no_sessions_until_it_is_heard_again() -> None:
     again = replica.fact(ONE)
     assert again is not None
     assert again.online
+
+
+def test_a_snapshot_that_is_not_what_it_says_changes_nothing() -> None:
+    replica = Replica()
+    objects = (change(1, node(1, "u1")),)
+    replica.load(Snapshot(epoch=EPOCH, position=Position(1), objects=objects))
+    right = replica.state_digest()
+    wrong = right[:-1] + ("0" if right[-1] != "0" else "1")
+    other = (change(2, node(1, "u2")),)
+    with pytest.raises(BadSnapshot):
+        replica.load(Snapshot(epoch=EPOCH, position=Position(2), objects=other, digest=wrong))
+    assert (replica.position, replica.state_digest()) == (1, right)
+    replica.load(Snapshot(epoch=EPOCH, position=Position(2), objects=other))
+    assert replica.state_digest() != right
