@@ -34,6 +34,7 @@ from projections.past import Past
 from projections.policies import Policies
 from projections.reasons import Reasons
 from projections.snapshots import Snapshots
+from projections.suppositions import Suppositions
 
 VERSION: Final = "0.1.0"
 DESCRIPTION: Final = "Netmaps, lists, history and snapshots of a tailnet"
@@ -55,11 +56,14 @@ class Queries:
         self._events = Events(live)
         policies = Policies(live, self._state)
         reasons = Reasons(live, self._past)
+        suppositions = Suppositions(live, self._past)
         self._handlers: dict[tuple[str, str], Handler] = {
             ("head", "get"): self._head,
             ("snapshot", "get"): self._snapshot,
             ("netmap", "get"): self._netmap,
             ("netmap", "diff"): self._netmap_diff,
+            ("netmap", "suppose"): suppositions.suppose,
+            ("tailnet", "diff"): suppositions.diff,
             ("node", "list"): self._nodes,
             ("node", "get"): self._node,
             ("user", "list"): self._users,

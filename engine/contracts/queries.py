@@ -5,7 +5,7 @@ Rule 2: `minPosition` waits until the replica is there (read your writes), or fa
 Rule 3: `at` is a position, an RFC 3339 time, `-2h`, or absent for now.
 """
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -14,6 +14,8 @@ QUERIES: Final[tuple[tuple[str, str], ...]] = (
     ("snapshot", "get"),
     ("netmap", "get"),
     ("netmap", "diff"),
+    ("netmap", "suppose"),
+    ("tailnet", "diff"),
     ("node", "list"),
     ("node", "get"),
     ("user", "list"),
@@ -49,6 +51,17 @@ BEHIND_SECONDS: Final = 2.0
 """How long a replica waits for `minPosition` before it says that it is behind."""
 
 
+class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A command that is asked about and not given: its name, as `peer.register`, and its body."""
+
+    command: Annotated[str, msgspec.Meta(max_length=64)]
+    body: dict[str, Any] = {}
+
+
+MAX_WANTED: Final = 1_000
+"""Commands of one question."""
+
+
 class Query(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """Any question; each resource reads the fields that concern it."""
 
@@ -70,6 +83,8 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_un
     """The snapshot's id, for chunks after the first."""
     policy: Annotated[str, msgspec.Meta(max_length=512 * 1024)] | None = None
     """A policy's text that is asked about; absent: the policy in force."""
+    commands: Annotated[tuple[Wanted, ...], msgspec.Meta(max_length=MAX_WANTED)] = ()
+    """Commands whose effect is asked for."""
     from_: int | str | None = msgspec.field(default=None, name="from")
     """The older of two versions, by its position or its digest."""
     to: int | str | None = None

@@ -136,10 +136,10 @@ async def pages(
             return
         elif not rows:
             seen = max(seen, reply.get("position", 0))  # all up to here has been looked at
-            await _woken(wake)
+            await woken(wake)
 
 
-async def _woken(wake: AsyncIterator["Message"]) -> None:
+async def woken(wake: AsyncIterator["Message"]) -> None:
     """Wait for a wake-up, or for `WAKE_SECONDS`."""
     import asyncio
 

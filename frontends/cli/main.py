@@ -34,6 +34,7 @@ main = Nouns(
         "why": f"{_HERE}.why:why",
         "provider": f"{_HERE}.provider:provider",
         "netmap": f"{_HERE}.netmap:netmap",
+        "whatif": f"{_HERE}.whatif:whatif",
         "events": f"{_HERE}.events:events",
         "schema": f"{_HERE}.schema:schema",
         "backup": f"{_HERE}.backup:backup",
@@ -47,6 +48,7 @@ main = Nouns(
         "completion": f"{_HERE}.completion:completion",
     },
     aliases={
+        "what-if": "whatif",
         "nodes": "node",
         "users": "user",
         "preauthkeys": "preauthkey",

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from frontends.cli import live, output
+from frontends.cli import differences, live, output
 from frontends.cli.groups import Nouns
 from frontends.cli.node import addresses, state
 from frontends.cli.operator import Operator, reading
@@ -56,10 +56,9 @@ def show(operator: Operator, node: str, at: Moment) -> None:
     "--node",
     "--node-id",
     "node",
-    required=True,
     metavar="NODE",
     shell_complete=live.nodes,
-    help="Whose netmap.",
+    help="Whose netmap; the whole tailnet if absent.",
 )
 @click.option(
     "--from", "older", required=True, metavar="POSITION|TIME", help="As `show --at` has it: 120, -2h, …"
@@ -69,66 +68,54 @@ def show(operator: Operator, node: str, at: Moment) -> None:
     "--patch", is_flag=True, help="As a JSON patch (RFC 6902) of what `-o json` shows by kind and id."
 )
 @reading
-def diff(operator: Operator, node: str, older: str, newer: str | None, patch: bool) -> None:
-    """Show what of a node's netmap is not as it was."""
-    span = {"from_": reference(older), "to": None if newer is None else reference(newer)}
-    who = reference(node)
-    reply = operator.talk(lambda tailnet: tailnet.ask_all("netmap", "diff", "changes", node=who, **span))
+def diff(operator: Operator, node: str | None, older: str, newer: str | None, patch: bool) -> None:
+    """Show what of a node's netmap, or of the whole tailnet, is not as it was."""
+    span: dict[str, Any] = {"from_": reference(older), "to": None if newer is None else reference(newer)}
+    of = "tailnet" if node is None else "netmap"
+    who = None if node is None else reference(node)
+    reply = operator.talk(lambda tailnet: tailnet.ask_all(of, "diff", "changes", node=who, **span))
     if patch:
-        output.emit("json" if operator.form == "table" else operator.form, _patch(reply["changes"]))
+        output.emit(
+            "json" if operator.form == "table" else operator.form, differences.patch(reply["changes"])
+        )
         return
     if operator.form != "table":
         output.emit(operator.form, reply)
         return
-    note(f"node {reply['node']}: from {_moment(reply['from'])} to {_moment(reply['to'])}")
-    columns = (
-        Column("", lambda row: {"added": "+", "removed": "-", "changed": "~"}.get(row["what"], "?")),
-        Column("KIND", lambda row: row["kind"]),
-        Column("ID", lambda row: row.get("id") or ""),
-        Column("NAME", lambda row: row["name"]),
-        Column("WHAT", _said),
+    note(
+        f"{'the tailnet' if node is None else 'node ' + str(reply['node'])}: from {_moment(reply['from'])} to {_moment(reply['to'])}"
     )
-    operator.rows(reply["changes"], columns, empty=("nothing differs",))
+    operator.rows(reply["changes"], differences.columns(), empty=("nothing differs",))
+
+
+@netmap.command("watch")
+@click.option(
+    "-n",
+    "--node",
+    "--node-id",
+    "node",
+    required=True,
+    metavar="NODE",
+    shell_complete=live.nodes,
+    help="Whose netmap.",
+)
+@click.option(
+    "--from", "older", metavar="POSITION|TIME", help="Begin with what changed since; from now on if absent."
+)
+@click.option("--until-idle", is_flag=True, hidden=True, help="End when there is nothing more.")
+@reading
+def watch(operator: Operator, node: str, older: str | None, until_idle: bool) -> None:
+    """Write what changes in a node's netmap as it happens, until Ctrl-C."""
+    from frontends.cli.watching import follow
+
+    since = None if older is None else reference(older)
+    operator.talk(
+        lambda tailnet: follow(tailnet, reference(node), since, operator.form, endless=not until_idle)
+    )
 
 
 def _moment(end: Mapping[str, Any]) -> str:
-    return f"{end['position']}" + ("" if end["isThere"] else " (not there)")
-
-
-def _said(row: Mapping[str, Any]) -> str:
-    """Return the fields that changed, old → new; of what came or went its addresses."""
-    if row["what"] != "changed":
-        whole = row.get("after") or row.get("before") or {}
-        return ", ".join(filter(None, (whole.get("ipv4"), whole.get("ipv6"))))
-    if row["kind"] == "netmap":
-        return "differs"
-    old, new = row["before"], row["after"]
-    return "; ".join(f"{name} {_short(old[name])} → {_short(new[name])}" for name in new)
-
-
-def _short(value: object) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(_short, value)) or "none"
-    return short_key(value) if isinstance(value, str) else str(value)
-
-
-def _patch(changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the operations of RFC 6902 on a document that holds peers by kind and id, as `/node/7`."""
-    found: list[dict[str, Any]] = []
-    for row in changes:
-        path = f"/{row['kind']}/{row['id'] if row.get('id') else row['name']}"
-        if row["what"] == "removed":
-            found.append({"op": "remove", "path": path})
-        elif row["what"] == "added":
-            found.append({"op": "add", "path": path, "value": row["after"]})
-        elif row["kind"] == "netmap":
-            found.append({"op": "replace", "path": path, "value": row.get("after")})
-        else:
-            found += [
-                {"op": "replace", "path": f"{path}/{name}", "value": value}
-                for name, value in row["after"].items()
-            ]
-    return found
+    return f"{end['position']}" + ("" if end.get("isThere", True) else " (not there)")
 
 
 def _rows(whole: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -56,6 +56,8 @@ def test_every_command_that_changes_something_takes_a_reason_and_an_id() -> None
         "preview",
         "log",
         "diff",
+        "watch",
+        "whatif",
         "why",
         "plan",
         "dump",

@@ -73,10 +73,11 @@ async def desk(*course: Step) -> AsyncIterator[Desk]:
 
 async def test_every_query_of_the_contract_is_answered_with_its_position() -> None:
     asked: dict[str, dict[str, object]] = {
-        "netmap": {"node": 1, "from": 0},
+        "netmap": {"node": 1, "from": 0, "commands": [{"command": "dns.set", "body": {"resolvers": []}}]},
         "node": {"node": 1},
         "command": {"id": "command-8"},
         "wg": {"node": 1, "peer": 100_000_001},
+        "tailnet": {"from": 0},
     }
     async with desk() as at:
         for resource, verb in QUERIES:
