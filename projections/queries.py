@@ -35,6 +35,7 @@ from projections.policies import Policies
 from projections.reasons import Reasons
 from projections.snapshots import Snapshots
 from projections.suppositions import Suppositions
+from projections.undoings import Undoings
 
 VERSION: Final = "0.1.0"
 DESCRIPTION: Final = "Netmaps, lists, history and snapshots of a tailnet"
@@ -75,6 +76,7 @@ class Queries:
             ("provider", "list"): self._providers,
             ("device", "list"): self._devices,
             ("event", "list"): self._events.listed,
+            ("event", "undo"): Undoings(live, self._past).undo,
             ("command", "get"): self._events.command,
             ("settings", "get"): self._settings,
             ("policy", "get"): policies.get,

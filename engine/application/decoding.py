@@ -15,6 +15,7 @@ from typing import Final, Never, TypeVar, cast
 import msgspec
 
 from engine.contracts.requests import (
+    CAUSE,
     COMMAND_ID,
     DEADLINE,
     MAX_BODY,
@@ -89,6 +90,23 @@ def reason_of(message: Message) -> str:
     if len(text) > MAX_REASON:
         raise Invalid(
             "command.reason_too_long", f"{REASON} has at most {MAX_REASON} characters", field=REASON
+        )
+    return text
+
+
+def cause_of(message: Message) -> str:
+    """Return because of what the command is sent, or the empty string.
+
+    Raises:
+        Invalid: `command.cause_malformed`.
+    """
+    text = message.headers.get(CAUSE, "")
+    if text and not _ID.match(text):
+        raise Invalid(
+            "command.cause_malformed",
+            f"{CAUSE} is one token of at most {MAX_COMMAND_ID} printable characters",
+            field=CAUSE,
+            hint="the id of the command that this one follows from",
         )
     return text
 

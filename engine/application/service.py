@@ -17,7 +17,7 @@ import msgspec
 
 from engine.application.answers import digest_of, json_answer
 from engine.application.checkpoints import Checkpoints
-from engine.application.decoding import command_id_of, deadline_of, decode, reason_of, strict_of
+from engine.application.decoding import cause_of, command_id_of, deadline_of, decode, reason_of, strict_of
 from engine.application.engine import Engine
 from engine.application.ledger import Order
 from engine.application.registration import Registration
@@ -72,6 +72,7 @@ class Commands:
             actor=actor,
             digest=digest_of(actor, name, message.data),
             reason=reason_of(message),
+            cause=cause_of(message),
             deadline=deadline_of(message),
             strict=strict_of(message),
             receipt_always=not isinstance(command, RecordExport),  # routers ask every minute

@@ -27,6 +27,7 @@ QUERIES: Final[tuple[tuple[str, str], ...]] = (
     ("provider", "list"),
     ("device", "list"),
     ("event", "list"),
+    ("event", "undo"),
     ("command", "get"),
     ("settings", "get"),
     ("policy", "get"),

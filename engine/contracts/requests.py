@@ -13,6 +13,8 @@ from engine.domain.errors import Refusal
 
 COMMAND_ID: Final = "Nats-Msg-Id"
 REASON: Final = "Netmap-Reason"
+CAUSE: Final = "Netmap-Cause"
+"""Because of what: the id of another command, or a word, one token; kept in the log."""
 STRICT: Final = "Netmap-Strict"
 """`1`: whatever would be done with a warning is refused."""
 DEADLINE: Final = "Netmap-Deadline"

@@ -29,6 +29,7 @@ _COMMAND_HEADERS: Final = {
     requests.COMMAND_ID: "The command's id: sent again, it is not done again.",
     requests.REASON: "Why; kept in the log.",
     requests.DEADLINE: "Unix milliseconds after which the sender no longer wants it done.",
+    requests.CAUSE: "Because of which command, by its id, this one is given.",
     requests.STRICT: "`1`: what would be done with a warning is refused.",
 }
 

@@ -13,7 +13,7 @@ from frontends.cli import output
 from frontends.cli.eventfilter import filtering, spanning
 from frontends.cli.failure import Exit, Failure, Trouble, usage
 from frontends.cli.groups import noun
-from frontends.cli.operator import Operator, reading
+from frontends.cli.operator import Operator, changing, reading
 from frontends.cli.output import Column, Row
 from frontends.cli.session import Session
 from frontends.cli.text import ago, clean, note, reference
@@ -26,7 +26,9 @@ WAKE_SECONDS: Final = 2.0
 PAGE: Final = 500
 STYLES: Final = ("jsonl", "csv")
 
-events = noun("Events: what happened, who did it, and why.", {"watch": "tail", "follow": "tail"})
+events = noun(
+    "Events: what happened, who did it, and why.", {"watch": "tail", "follow": "tail", "undo": "revert"}
+)
 events.lazy |= {
     name: f"frontends.cli.proof:{name.replace('-', '_')}"
     for name in ("verify", "prove", "check-proof", "checkpoint", "key")
@@ -94,6 +96,19 @@ def export(operator: Operator, wanted: Row, style: str, out: str, **span: str | 
     from frontends.cli.eventexport import export_to
 
     export_to(operator, {**wanted, **_moments(span)}, style, out)
+
+
+@events.command("revert")
+@click.argument("position", type=click.IntRange(1))
+@click.option("--dry-run", is_flag=True, help="Only show what would be done, and what follows.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("--force", is_flag=True, help="Also set back what has been set otherwise since.")
+@changing
+def revert(operator: Operator, position: int, *, dry_run: bool, yes: bool, force: bool) -> None:
+    """Undo what the command at a position did, where it can be undone."""
+    from frontends.cli.eventrevert import revert as undo
+
+    undo(operator, position, force=force, sure=yes, is_rehearsal=dry_run)
 
 
 @events.command("tail")

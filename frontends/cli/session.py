@@ -27,6 +27,8 @@ class Session:
         self.world: Final = world
         self.strict = False
         """Whether commands that would have warnings are refused."""
+        self.cause = ""
+        """Because of which command the following ones are sent."""
 
     async def send(self, command: "Command", *, command_id: str, reason: str) -> "Accepted":
         """Send a command and return its answer.
@@ -48,6 +50,8 @@ class Session:
         }
         if self.strict:
             headers[requests.STRICT] = "1"
+        if self.cause:
+            headers[requests.CAUSE] = self.cause
         if reason:
             headers[requests.REASON] = reason
         try:

@@ -17,7 +17,16 @@ from engine.application.service import Commands, metadata_of, serve
 from engine.contracts import subjects
 from engine.contracts.queries import HeadReply
 from engine.contracts.registration import LoginList, RegisterReply
-from engine.contracts.requests import COMMAND_ID, DEADLINE, REASON, STRICT, Accepted, ErrorReply, Problem
+from engine.contracts.requests import (
+    CAUSE,
+    COMMAND_ID,
+    DEADLINE,
+    REASON,
+    STRICT,
+    Accepted,
+    ErrorReply,
+    Problem,
+)
 from engine.domain.commands import COMMANDS
 from engine.domain.events import NodeRegistered
 from engine.domain.values import NodeId, TailnetName
@@ -41,7 +50,10 @@ class Site:
         return await self.bus.request(subject, data, timeout=30, headers=headers)
 
     async def command(self, name: str, body: object, **headers: str) -> Accepted:
-        named = {{"id": COMMAND_ID, "reason": REASON, "deadline": DEADLINE}[k]: v for k, v in headers.items()}
+        named = {
+            {"id": COMMAND_ID, "reason": REASON, "deadline": DEADLINE, "cause": CAUSE}[k]: v
+            for k, v in headers.items()
+        }
         reply = await self.ask(subjects.command_as(T, "alice", *name.split(".")), body, named)
         return msgspec.json.decode(reply.data, type=Accepted, strict=True)
 
@@ -78,10 +90,11 @@ def machine(number: int = 1, node: int = 2) -> dict[str, object]:
 
 async def test_a_command_is_answered_with_its_position_and_id() -> None:
     async with site() as s:
-        accepted = await s.command("user.create", {"name": "ann"}, id="u-1", reason="new hire")
+        accepted = await s.command("user.create", {"name": "ann"}, id="u-1", reason="new hire", cause="c-0")
         assert (accepted.ok, accepted.id, accepted.command_id) == (True, 1, "u-1")
         envelope = (await s.lab.records())[1].envelope
         assert (envelope.actor, envelope.reason, envelope.command_id) == ("alice", "new hire", "u-1")
+        assert envelope.cause == "c-0"
 
 
 async def test_a_command_without_an_id_gets_one() -> None:
@@ -119,6 +132,7 @@ async def test_the_short_subject_is_anonymous_when_commands_are_open() -> None:
         ({"name": "x" * 600_000}, {}, "body.too_large", 422),
         ({"name": "ann"}, {COMMAND_ID: "a b"}, "command.id_malformed", 422),
         ({"name": "ann"}, {REASON: "x" * 2_000}, "command.reason_too_long", 422),
+        ({"name": "ann"}, {CAUSE: "two words"}, "command.cause_malformed", 422),
         ({"name": "ann"}, {DEADLINE: "soon"}, "command.deadline_malformed", 422),
         ({"name": "ann"}, {DEADLINE: "1"}, "command.expired", 409),
         ({"name": "taken"}, {}, "user.taken", 409),

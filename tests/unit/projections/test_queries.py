@@ -78,6 +78,7 @@ async def test_every_query_of_the_contract_is_answered_with_its_position() -> No
         "command": {"id": "command-8"},
         "wg": {"node": 1, "peer": 100_000_001},
         "tailnet": {"from": 0},
+        "event": {"at": 3},
     }
     async with desk() as at:
         for resource, verb in QUERIES:
