@@ -50,7 +50,10 @@ soak-short: setup ## 15 minutes of faults on a whole deployment, every frame che
 soak: setup ## the same for hours: make soak HOURS=8 SEED=7
 	$(BIN)/python -m tests.soak run $(SOAK) --hours $(HOURS) --seed $(SEED)
 
-bench: setup ## the budgets of docs/budgets.md, as a table
-	$(BIN)/python -m bench
+bench: setup ## the budgets of docs/budgets.md in a short form, as a table
+	$(BIN)/python -m bench --short --keep
 
-.PHONY: help setup run check format clients lab test soak-short soak bench
+bench-full: setup ## the same in full sizes, about ten minutes on an idle machine
+	$(BIN)/python -m bench --keep
+
+.PHONY: help setup run check format clients lab test soak-short soak bench bench-full

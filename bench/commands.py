@@ -14,10 +14,14 @@ Ratio: over the rate of the same requests to an echo behind the same server and 
 """
 
 import secrets
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
 
 from bench import floors, machine
 from bench.asker import Answers, Question, connected
+from bench.forms import Form
 from bench.profiled import Profiles
 from bench.report import Budget, Report, Row
 from bench.site import Site, people, running
@@ -25,9 +29,20 @@ from engine.contracts import subjects
 from engine.domain.values import DEFAULT_TAILNET
 from tests.kit import postgres
 
-SECONDS: Final = 3.0
-WARM_SECONDS: Final = 1.0
-ALONE_SECONDS: Final = 1.5
+
+class Size(NamedTuple):
+    """How long each part is measured, in seconds."""
+
+    throughput: float
+    warm: float
+    alone: float
+
+
+SIZES: Final[Mapping[Form, Size]] = {
+    Form.FULL: Size(3.0, 1.0, 1.5),
+    Form.SHORT: Size(1.5, 0.5, 0.7),
+    Form.TINY: Size(0.1, 0.1, 0.1),
+}
 GOOD: Final = b'"ok":true'
 RATES: Final = {"SQLite": 8_000.0, "PostgreSQL": 5_000.0}
 ALONE: Final = {"SQLite": 2.0, "PostgreSQL": 4.0}
@@ -37,22 +52,22 @@ CREATE: Final = subjects.command(DEFAULT_TAILNET, "user", "create")
 REGISTER: Final = subjects.command(DEFAULT_TAILNET, "peer", "register")
 
 
-async def run(report: Report, profiles: Profiles | None = None) -> None:
+async def run(report: Report, form: Form = Form.FULL, profiles: Profiles | None = None) -> None:
     """Measure both stores."""
     with running("nats", "engine", profiles=profiles) as site:
-        await _store(report, site, "SQLite")
+        await _store(report, site, "SQLite", SIZES[form])
     with (
         postgres.running() as server,
         running("nats", "engine", store=server.url(), profiles=profiles) as site,
     ):
-        await _store(report, site, "PostgreSQL")
+        await _store(report, site, "PostgreSQL", SIZES[form])
 
 
-async def _store(report: Report, site: Site, store: str) -> None:
+async def _store(report: Report, site: Site, store: str, size: Size) -> None:
     await people(site, 1)
     users, peers = _users(), _peers()
     async with connected(site.directory, "operator", keyed=True) as asker:
-        await asker.closed(64, WARM_SECONDS, peers, GOOD)
+        await asker.closed(64, size.warm, peers, GOOD)
         rate = 0.0
         for name, question, in_flight in (
             ("user.create", users, 64),
@@ -60,18 +75,19 @@ async def _store(report: Report, site: Site, store: str) -> None:
             ("peer.register", peers, 64),
         ):
             async with report.watched() as rows:
-                bare = await floors.asked(site, in_flight, WARM_SECONDS, question(0)[1])
+                bare = await floors.asked(site, in_flight, size.warm, question(0)[1])
                 used = site.cpu()["engine"]
-                found = await asker.closed(in_flight, SECONDS, question, GOOD)
+                found = await asker.closed(in_flight, size.throughput, question, GOOD)
                 share = (site.cpu()["engine"] - used) / found.seconds
                 rows.append(_throughput(f"{store}, {name}, {in_flight} in flight", found, bare, share))
                 rate = found.rate
         async with report.watched() as rows:
-            found = await asker.closed(1, ALONE_SECONDS, peers, GOOD)
+            found = await asker.closed(1, size.alone, peers, GOOD)
             rows.append(_latency(f"{store}, alone, p50", found, 0.5, ALONE[store]))
         async with report.watched() as rows:
-            found = await asker.open(rate / 2, SECONDS, peers, GOOD)
-            rows.append(_latency(f"{store}, at {rate / 2:,.0f}/s, p99", found, 0.99, P99))
+            found = await asker.open(rate / 2, size.throughput, peers, GOOD)
+            row = _latency(f"{store}, at half load, p99", found, 0.99, P99)
+            rows.append(replace(row, note=f"{rate / 2:,.0f}/s; {row.note}"))
 
 
 def _throughput(what: str, found: Answers, bare: Answers, engine: float) -> Row:

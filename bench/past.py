@@ -14,12 +14,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import uvloop
 
 from bench import replay
+from bench.forms import Form, within
 from bench.profiled import Profiles
 from bench.report import Budget, Report, Row
 from engine.adapters import log
@@ -34,42 +36,56 @@ from projections.past import Past
 from projections.runner import Projection
 from tests.kit.lab.net import ROOT
 
-NODES: Final = 1_000
-DRAWN: Final = 200
+
+class Size(NamedTuple):
+    """The log, and how many moments of it are asked for."""
+
+    log: replay.Size
+    drawn: int
+
+
+SIZES: Final[Mapping[Form, Size]] = {
+    Form.FULL: Size(replay.Size(1_000_000, 1_000, 500), 200),
+    Form.SHORT: Size(replay.Size(50_000, 1_000, 500), 60),
+    Form.TINY: Size(replay.Size(8_000, 20, 5), 4),
+}
 AT: Final = Budget(300.0)
 START: Final = Budget(2.0)
 
 
-async def run(report: Report, _profiles: Profiles | None = None) -> None:
+async def run(report: Report, form: Form = Form.FULL, _profiles: Profiles | None = None) -> None:
     """Measure three starts of one log, the last of which looks back."""
+    size = SIZES[form]
+    records, applies = size.log.records, size.log.records == replay.MEASURED
     with tempfile.TemporaryDirectory(prefix="netmap-bench-") as folder:
         path = Path(folder) / "events.db"
-        await replay.write(path, nodes=NODES)
-        cold, _ = await _process("start", path)
+        await replay.write(path, size.log)
+        cold, _ = await _process("start", path, size)
         async with report.watched() as rows:
-            seconds, octets = await _process("start", path)
+            seconds, octets = await _process("start", path, size)
             files = [file.stat().st_size for file in (Path(folder) / "moments").iterdir()]
             note = f"cold, keeping moments: {cold:.1f} s; {len(files)} moments, {sum(files) / 1e6:,.0f} MB; {octets / 1e6:,.0f} MB resident"
-            what = f"start at {replay.EVENTS:,} records from a kept moment"
-            rows.append(Row(benchmark="past", what=what, measured=seconds, unit="s", budget=START, note=note))
+            what = f"start at {records:,} records from a kept moment"
+            start = within(START, applies=applies)
+            rows.append(Row(benchmark="past", what=what, measured=seconds, unit="s", budget=start, note=note))
         async with report.watched() as rows:
-            median, p95, worst, busy, floor = await _process("look", path)
+            median, p95, worst, busy, floor = await _process("look", path, size)
             rows.append(
                 Row(
                     benchmark="past",
-                    what=f"--at among {replay.EVENTS:,} records, p95",
+                    what=f"--at among {records:,} records, p95",
                     measured=p95,
                     unit="ms",
-                    budget=AT,
+                    budget=within(AT, applies=applies),
                     ratio=p95 / floor,
                     against=f"× reading {EVERY:,} records: {floor:.0f} ms",
-                    note=f"median {median:.0f}, worst {worst:.0f} of {DRAWN}; processor time p95 {busy:.0f} ms; {NODES:,} nodes",
+                    note=f"median {median:.0f}, worst {worst:.0f} of {size.drawn}; processor time p95 {busy:.0f} ms; {size.log.nodes:,} nodes",
                 )
             )
 
 
-async def _process(role: str, path: Path) -> list[float]:
-    argv = [sys.executable, "-m", "bench.past", role, str(path)]
+async def _process(role: str, path: Path, size: Size) -> list[float]:
+    argv = [sys.executable, "-m", "bench.past", role, str(path), str(size.log.records), str(size.drawn)]
     said = await asyncio.to_thread(subprocess.run, argv, cwd=ROOT, check=True, capture_output=True)
     return [float(word) for word in said.stdout.splitlines()[-1].split()]
 
@@ -85,19 +101,19 @@ async def _started(path: Path) -> Projection:
     return projection
 
 
-async def _start(path: Path) -> None:
+async def _start(path: Path, _records: int, _drawn: int) -> None:
     began = time.perf_counter()
     await _started(path)
     print(time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1_024)
 
 
-async def _look(path: Path) -> None:
+async def _look(path: Path, records: int, drawn: int) -> None:
     projection = await _started(path)
-    past, head, reader = Past(projection.live, projection.moments), replay.EVENTS, projection.live.reader
-    drawn = random.Random(1)
+    past, reader = Past(projection.live, projection.moments), projection.live.reader
+    dice = random.Random(1)
     took, busy = [], []
-    for number in range(DRAWN):
-        at = drawn.randrange(1, head)
+    for number in range(drawn):
+        at = dice.randrange(1, records)
         moment: Moment = (
             AtTime(Millis(replay.START + at // 2 * 1_000)) if number % 2 else AtPosition(Position(at))
         )
@@ -106,20 +122,22 @@ async def _look(path: Path) -> None:
         took.append((time.perf_counter() - began) * 1_000)
         busy.append((time.process_time() - used) * 1_000)
     began = time.perf_counter()
-    after = Position(head // 2)
-    while after < head // 2 + EVERY:
-        after = (await reader.read(after, 500))[-1].position
+    after = Position(records // 2)
+    while found := await reader.read(after, 500):
+        after = found[-1].position
+        if after >= records // 2 + EVERY:
+            break
     floor = (time.perf_counter() - began) * 1_000
     took.sort()
     busy.sort()
-    print(took[DRAWN // 2], took[DRAWN * 95 // 100], took[-1], busy[DRAWN * 95 // 100], floor)
+    print(took[drawn // 2], took[drawn * 95 // 100], took[-1], busy[drawn * 95 // 100], floor)
 
 
 def main() -> None:
     """Be one of the processes; say on the last line what was measured."""
-    role, path = sys.argv[1:]
+    role, path, records, drawn = sys.argv[1:]
     log.configure("error")
-    uvloop.run({"start": _start, "look": _look}[role](Path(path)))
+    uvloop.run({"start": _start, "look": _look}[role](Path(path), int(records), int(drawn)))
 
 
 if __name__ == "__main__":

@@ -11,11 +11,12 @@ Ratio: over encoding the tailnet's objects once, as a snapshot is.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
+from bench.forms import Form, within
 from bench.profiled import Profiles
 from bench.report import Budget, Report, Row
 from engine.contracts.netmap import Delta
@@ -32,7 +33,12 @@ from frontends.control.session import End, Session
 from projections.netmap.state import snapshot_of
 from tests.kit.policy_stage import NEW, TIME, Stage, node_registered, policy_set
 
-SIZES: Final = ((1_000, 0), (1_000, 41), (1_000, 401), (5_000, 0), (5_000, 41), (5_000, 401))
+SIZES: Final[Mapping[Form, Sequence[tuple[int, int]]]] = {
+    Form.FULL: ((1_000, 0), (1_000, 41), (1_000, 401), (5_000, 0), (5_000, 41), (5_000, 401)),
+    Form.SHORT: ((1_000, 41), (5_000, 41)),
+    Form.TINY: ((400, 7),),
+}
+"""Nodes and rules."""
 MEASURED: Final = (5_000, 41)
 """The size that the budgets are for."""
 COLD: Final = Budget(2_000.0)
@@ -45,9 +51,9 @@ TAGS: Final = 20
 Json = dict[str, Any]
 
 
-async def run(report: Report, _profiles: Profiles | None = None) -> None:
+async def run(report: Report, form: Form = Form.FULL, _profiles: Profiles | None = None) -> None:
     """Measure every size."""
-    for nodes, rules in SIZES:
+    for nodes, rules in SIZES[form]:
         async with report.watched() as rows:
             rows.extend(_measured(nodes, rules))
 
@@ -61,7 +67,7 @@ def _measured(nodes: int, rules: int) -> Iterator[Row]:
     cold, _ = _spent(lambda: stage._fold(policy_set(policy)))  # noqa: SLF001 (the fold alone is timed)
     stage = Stage(*_people(), *_joined(range(1, nodes + 1)), policy_set(policy))
     classes = f"{len(stage.state.identities)} classes, {len(stage.state.sets)} sets, {len(stage.state.objects):,} objects"
-    yield _row(f"{place}: cold", cold, floor, COLD if (nodes, rules) == MEASURED else None, classes)
+    yield _row(f"{place}: cold", cold, floor, within(COLD, applies=(nodes, rules) == MEASURED), classes)
     sessions = _sessions(stage)
     for what, events in _changes(nodes, policy):
         found = [_change(stage, sessions, event) for event in events]
@@ -70,7 +76,7 @@ def _measured(nodes: int, rules: int) -> Iterator[Row]:
             f"frontend {middle[1]:.2f} ms; {middle[3]:,} octets for all frontends; "
             f"{middle[4]} of {len(sessions)} viewers told, {middle[5]:,} octets in {middle[2]:.1f} ms"
         )
-        limit = CHANGE if (nodes, rules) == MEASURED else None
+        limit = within(CHANGE, applies=(nodes, rules) == MEASURED)
         yield _row(f"{place}: {what}", middle[0], floor, limit, note)
 
 

@@ -54,10 +54,11 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report:
-    """The rows of one run."""
+    """The rows of one run; without budgets if it is too small for them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, judges: bool = True) -> None:
         self.rows: Final[list[Row]] = []
+        self._judges: Final = judges
 
     @contextlib.asynccontextmanager
     async def watched(self) -> AsyncIterator[list[Row]]:
@@ -67,7 +68,8 @@ class Report:
         yield rows
         after = await machine.busy()
         for row in rows:
-            seen = msgspec.structs.replace(row, busy_before=before, busy_after=after)
+            budget = row.budget if self._judges else None
+            seen = msgspec.structs.replace(row, budget=budget, busy_before=before, busy_after=after)
             self.rows.append(seen)
             print(f"{seen.benchmark}: {seen.what}: {_number(seen.measured, seen.unit)}", file=sys.stderr)
 
