@@ -27,10 +27,14 @@ from engine.adapters.clock import SystemClock
 NAMES: Final = (
     "commands",
     "first_map",
+    "fleet5k",
+    "idle",
     "join",
     "past",
     "policy",
     "replay",
+    "revocation",
+    "scale",
     "wireguard",
 )
 COMPARE: Final = "compare"

@@ -66,7 +66,7 @@ async def run(report: Report, form: Form = Form.FULL, profiles: Profiles | None 
 async def _store(report: Report, site: Site, store: str, size: Size) -> None:
     await people(site, 1)
     users, peers = _users(), _peers()
-    async with connected(site.directory, "operator", keyed=True) as asker:
+    async with connected(site.directory, "operator", keyed=True) as asker, floors.echoing(site):
         await asker.closed(64, size.warm, peers, GOOD)
         rate = 0.0
         for name, question, in_flight in (

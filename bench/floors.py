@@ -2,15 +2,18 @@
 
     asked()      requests a second to a responder that only echoes, through the same server and accounts
     written()    one small encrypted write to each of many connections on loopback, until the last has it
+    held()       the memory of one such connection
     encoded()    one map, by orjson and zstd
 
 `python -m bench.floors echo <directory>` and `python -m bench.floors write <port> <octets>` are their other sides.
 """
 
 import asyncio
+import contextlib
 import os
 import sys
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final, cast
 
@@ -38,13 +41,19 @@ PAUSE_SECONDS: Final = 0.05
 _FRAME_HEAD: Final = 9
 
 
-async def asked(site: Site, in_flight: int, seconds: float, body: bytes) -> Answers:
-    """Ask the echo for so long."""
+@contextlib.asynccontextmanager
+async def echoing(site: Site) -> AsyncIterator[None]:
+    """Run the echo."""
     argv = [sys.executable, "-m", "bench.floors", "echo", str(site.directory)]
     with Proc(argv, site.folder / "echo.log", cwd=ROOT) as echo:
         await asyncio.to_thread(echo.wait_line, "echo is ready")
-        async with connected(site.directory, "operator", keyed=True) as asker:
-            return await asker.closed(in_flight, seconds, lambda _: (ECHO, body), b"")
+        yield
+
+
+async def asked(site: Site, in_flight: int, seconds: float, body: bytes) -> Answers:
+    """Ask the echo for so long."""
+    async with connected(site.directory, "operator", keyed=True) as asker:
+        return await asker.closed(in_flight, seconds, lambda _: (ECHO, body), b"")
 
 
 async def written(folder: Path, viewers: int, octets: int) -> float:
@@ -71,6 +80,23 @@ async def written(folder: Path, viewers: int, octets: int) -> float:
         for transport, _ in made:
             transport.abort()
         return machine.percentile(rounds, 0.5)
+
+
+async def held(folder: Path, connections: int) -> float:
+    """Return the octets that a process of Python has resident for each bare connection with a cipher."""
+    port = free_port()
+    argv = [sys.executable, "-m", "bench.floors", "write", str(port), "1"]
+    with Proc(argv, folder / "held.log", cwd=ROOT) as holder:
+        await asyncio.to_thread(holder.wait_port, port)
+        loop, before, told = asyncio.get_running_loop(), machine.resident(holder.pid), list[float]()
+        made = [
+            await loop.create_connection(lambda: _Reader(told), "127.0.0.1", port) for _ in range(connections)
+        ]
+        await asyncio.sleep(PAUSE_SECONDS)
+        octets = (machine.resident(holder.pid) - before) / connections
+        for transport, _ in made:
+            transport.abort()
+        return octets
 
 
 def encoded(text: bytes) -> float:

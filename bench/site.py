@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -39,9 +39,10 @@ FACTS: Final = 100
 
 
 class Machine(NamedTuple):
-    """A simulated client's keys."""
+    """A simulated client's keys; the private one also as it is."""
 
     key: PrivateKey
+    private: bytes
     node_key: str
     disco: str
 
@@ -62,9 +63,18 @@ class Site(Cluster):
         if "engine" in self.procs:
             self.procs["engine"].wait_line("engine.ready", timeout=30.0)
 
+    @property
+    def frontends(self) -> list[str]:
+        """The names of the frontends that run."""
+        return [name for name in self.ports if name in self.procs and self.procs[name].running]
+
     def cpu(self) -> dict[str, float]:
         """Return the processor time of each process so far, in seconds."""
-        return {name: machine.cpu_seconds(proc.pid) for name, proc in self.procs.items()}
+        return {name: machine.cpu_seconds(proc.pid) for name, proc in self.procs.items() if proc.running}
+
+    def resident(self) -> dict[str, int]:
+        """Return the octets of memory of each process."""
+        return {name: machine.resident(proc.pid) for name, proc in self.procs.items() if proc.running}
 
     async def server_key(self) -> bytes:
         """Return the Noise key of the frontends."""
@@ -72,10 +82,12 @@ class Site(Cluster):
 
 
 @contextlib.contextmanager
-def running(*names: str, store: str = "", profiles: Profiles | None = None) -> Iterator[Site]:
+def running(
+    *names: str, store: str = "", frontends: int = 1, profiles: Profiles | None = None
+) -> Iterator[Site]:
     """Run these roles, or all, in a new folder, until the block ends."""
     with tempfile.TemporaryDirectory(prefix="netmap-bench-") as folder:
-        site = Site(Path(folder), store=store)
+        site = Site(Path(folder), store=store, frontends=frontends)
         site.profiles = profiles
         try:
             site.start(*names)
@@ -113,12 +125,31 @@ async def rule(site: Site, rules: int) -> None:
         await op.command("policy.set", {"text": text}, key=f"policy-of-{rules}-rules")
 
 
+async def policy(site: Site, wanted: dict[str, Any]) -> None:
+    """Set a policy."""
+    async with operator(site.directory) as op:
+        await op.command("policy.set", {"text": text_of(wanted)}, key=os.urandom(8).hex())
+
+
+def text_of(wanted: dict[str, Any]) -> str:
+    """Return a policy as it is sent."""
+    return msgspec.json.encode(wanted).decode()
+
+
+def circles(port: str = "*") -> dict[str, Any]:
+    """Return the policy by which everybody sees the own nodes and no others, on these ports."""
+    return {"acls": [{"action": "accept", "src": ["autogroup:member"], "dst": [f"autogroup:self:{port}"]}]}
+
+
 def machines(count: int) -> list[Machine]:
     """Make the keys of so many clients."""
-    return [
-        Machine(PrivateKey(os.urandom(32)), show(Kind.NODE, os.urandom(32)), show(Kind.DISCO, os.urandom(32)))
-        for _ in range(count)
-    ]
+    return [_machine(os.urandom(32)) for _ in range(count)]
+
+
+def _machine(private: bytes) -> Machine:
+    return Machine(
+        PrivateKey(private), private, show(Kind.NODE, os.urandom(32)), show(Kind.DISCO, os.urandom(32))
+    )
 
 
 async def register(site: Site, found: Sequence[Machine], auth_keys: Sequence[str]) -> None:
@@ -175,13 +206,15 @@ def _fact(node: NodeId, client: Machine) -> SoftFact:
 
 @contextlib.asynccontextmanager
 async def inhabited(
-    count: int, *, profiles: Profiles | None = None
+    count: int, *, users: int = USERS, frontends: int = 1, profiles: Profiles | None = None
 ) -> AsyncIterator[tuple[Site, list[Machine], list[str]]]:
-    """Run all roles with so many registered nodes; yield the site, the clients and the pre-auth keys."""
+    """Run all roles with so many registered nodes, shared evenly by users; yield the site, the clients and the pre-auth keys."""
     stack = contextlib.ExitStack()
     with stack:
-        site = await asyncio.to_thread(partial(stack.enter_context, running(profiles=profiles)))
-        keys = await people(site)
+        site = await asyncio.to_thread(
+            partial(stack.enter_context, running(frontends=frontends, profiles=profiles))
+        )
+        keys = await people(site, users)
         found = machines(count)
         await register(site, found, keys)
         yield site, found, keys

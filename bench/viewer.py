@@ -111,6 +111,8 @@ class Viewer(asyncio.Protocol):
         """When the handshake was done."""
         self.whole: Final[asyncio.Future[float]] = loop.create_future()
         """When the last octet of the first map, or of a plain answer, was there."""
+        self.gone: Final[asyncio.Future[float]] = loop.create_future()
+        """When the session or the connection ended: known when that is, or when the last word is unpacked."""
         self.octets = 0
         """Octets that came on the socket since `forget`."""
         self.first = b""
@@ -138,6 +140,7 @@ class Viewer(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (why does not matter)
         """Tell whoever waits."""
         self._fail("the server hung up")
+        self._end(time.perf_counter())
 
     def data_received(self, data: bytes) -> None:
         """Stamp and keep what came."""
@@ -202,6 +205,7 @@ class Viewer(asyncio.Protocol):
                 self._give_back(end - _FRAME_HEAD)
             elif kind in (_RESET, _GOAWAY) or (kind == _HEADERS and plain[_FRAME_HEAD] != _STATUS_200):
                 self._fail(f"refused: HTTP/2 frame {kind}")
+                self._end(now)
             del plain[:end]
 
     def _on_body(self, now: float, *, ended: bool) -> None:
@@ -210,6 +214,8 @@ class Viewer(asyncio.Protocol):
             self.first = bytes(body)
             self.whole.set_result(now)
             return
+        if ended:
+            self._end(now)
         while len(body) >= LENGTH:
             end = LENGTH + int.from_bytes(body[:LENGTH], "little")
             if len(body) < end:
@@ -228,6 +234,10 @@ class Viewer(asyncio.Protocol):
             self.ask(_WINDOW_UPDATE.pack(0, 4, 8, 0, 1, self._owed))
             self._owed = 0
 
+    def _end(self, now: float) -> None:
+        if not self.gone.done():
+            self.gone.set_result(now)
+
     def _fail(self, why: str) -> None:
         for future in (self.switched, self.whole):
             if not future.done():
@@ -241,9 +251,16 @@ def text_of(frame: bytes) -> bytes:
     return text
 
 
-async def connect(port: int, machine: PrivateKey, server: bytes) -> Viewer:
-    """Connect to a frontend on loopback and shake hands."""
+async def connect(port: int, machine: PrivateKey, server: bytes, *, source: str = "") -> Viewer:
+    """Connect to a frontend on loopback, from an address there, and shake hands."""
     loop = asyncio.get_running_loop()
-    _, viewer = await loop.create_connection(lambda: Viewer(machine, server), "127.0.0.1", port)
-    await viewer.switched
+    local = (source, 0) if source else None
+    _, viewer = await loop.create_connection(
+        lambda: Viewer(machine, server), "127.0.0.1", port, local_addr=local
+    )
+    try:
+        await viewer.switched
+    except BaseException:
+        viewer.close()
+        raise
     return viewer

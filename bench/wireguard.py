@@ -174,11 +174,10 @@ def _relays(text: bytes) -> list[Any]:
 
 def _memory(place: Site, size: Size) -> Row:
     """What the frontend's process holds with all sessions open."""
-    lines = Path(f"/proc/{place.procs['f1'].pid}/status").read_text().splitlines()
-    resident = next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:"))
-    note = f"{resident * 1_024 / size.pairs:,.0f} octets for each connection, everything else of the process in it"
+    resident = machine.resident(place.procs["f1"].pid)
+    note = f"{resident / size.pairs:,.0f} octets for each connection, everything else of the process in it"
     limit = within(MEMORY_MB, applies=size == MEASURED)
-    return _row(size, "memory of the frontend", resident / 1_024, "MB", limit, note=note)
+    return _row(size, "memory of the frontend", resident / 1024**2, "MB", limit, note=note)
 
 
 async def _changes(place: Site, size: Size, viewers: Sequence[Viewer]) -> list[Row]:

@@ -133,7 +133,7 @@ class Roamer:
             at=CLOCK.now(),
             floor=floor,
             held=held(self.view),
-            told=_told(frame.json),
+            told=told_of(frame.json),
             strangers=frozenset(frame.json.get("PeersRemoved") or ()) - before,
             watchwords=tuple(word for word in self.watchwords if word in text),
         )
@@ -163,7 +163,8 @@ def held(view: ClientView) -> Held:
     )
 
 
-def _told(frame: Json) -> frozenset[int]:
+def told_of(frame: Json) -> frozenset[int]:
+    """The peers that a frame says something about."""
     whole = [*(frame.get("Peers") or ()), *(frame.get("PeersChanged") or ())]
     return frozenset(
         {
