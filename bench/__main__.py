@@ -25,6 +25,7 @@ from engine.adapters import log
 from engine.adapters.clock import SystemClock
 
 NAMES: Final = (
+    "churn",
     "commands",
     "first_map",
     "fleet5k",

@@ -10,6 +10,7 @@
 - `moments.py`: packed moments of the log, on a shelf: from where a start or a replay begins
 - `agreement.py`: whether several projections say the same of the same positions (pure)
 - `shadow.py`: a second fold of the log beside the live one, to compare
+- `replaying.py`: a whole log folded by itself, for `netmap replay`
 - `watch.py`: what a projection says of itself, and what it does when it may be wrong
 - `past.py`: earlier states, by reading the log again
 - `events.py`: pages of events, and receipts of commands, from the log

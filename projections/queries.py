@@ -2,11 +2,12 @@
 
 Rule 1: every answer says at which `position` it is true.
 Rule 2: `minPosition` waits, then fails as `query.behind`; `at` goes back in the log, where soft state is unknown.
+        An answer about now is of a state that was at the log's end 3 s ago or less, or it is `query.behind` too.
 Rule 3: lists are pages (`pages.py`): `next`, when it is not null, is the `after` of the following page.
 Rule 4: errors are those of commands: `Bus.serve` turns a Refusal or a Fault into them.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -14,6 +15,7 @@ import msgspec
 from engine.adapters.shelf import MemoryShelf
 from engine.contracts import subjects
 from engine.contracts.netmap import SnapshotChunk
+from engine.contracts.projections import ProjectionRow
 from engine.contracts.queries import BEHIND_SECONDS, QUERIES, HeadReply, Query
 from engine.domain.apikeys import good_key
 from engine.domain.errors import Invalid, NotFound
@@ -50,7 +52,13 @@ Handler = Callable[[Query], Awaitable[object]]
 class Queries:
     """Answers from what one projection process knows."""
 
-    def __init__(self, live: Live, moments: Moments | None = None) -> None:
+    def __init__(
+        self,
+        live: Live,
+        moments: Moments | None = None,
+        *,
+        projections: Callable[[], Sequence[ProjectionRow]] = tuple,
+    ) -> None:
         self._live = live
         self._past = Past(live, moments or Moments(MemoryShelf(), live.reader))
         self._snapshots = Snapshots(lambda: live.state, live.clock.monotonic)
@@ -58,6 +66,7 @@ class Queries:
         policies = Policies(live, self._state)
         reasons = Reasons(live, self._past)
         suppositions = Suppositions(live, self._past)
+        self._projections = projections
         self._handlers: dict[tuple[str, str], Handler] = {
             ("head", "get"): self._head,
             ("snapshot", "get"): self._snapshot,
@@ -87,6 +96,7 @@ class Queries:
             ("policy", "preview"): policies.preview,
             ("wg", "why"): reasons.why,
             ("wg", "doctor"): reasons.doctor,
+            ("projection", "list"): self._listed,
         }
 
     def endpoints(self, tailnet: TailnetName) -> list[Endpoint]:
@@ -105,7 +115,8 @@ class Queries:
         async def respond(message: Message) -> Answer:
             query = _decoded(message.data)
             await self._live.reached(Position(query.min_position), BEHIND_SECONDS)
-            await self._live.fresh(BEHIND_SECONDS)
+            if handler != self._listed:
+                await self._live.fresh(BEHIND_SECONDS)
             return Answer(_ENCODER.encode(await handler(query)))
 
         return respond
@@ -118,6 +129,9 @@ class Queries:
 
     async def _head(self, _query: Query) -> HeadReply:
         return HeadReply(epoch=self._live.state.epoch, position=self._live.state.position)
+
+    async def _listed(self, _query: Query) -> dict[str, object]:
+        return {"position": self._live.state.position, "projections": self._projections()}
 
     async def _snapshot(self, query: Query) -> SnapshotChunk:
         if not self._live.state.epoch:

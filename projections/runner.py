@@ -95,11 +95,13 @@ class Projection:
         heads = await self._bus.subscribe(subjects.log_head(self._tailnet), limit=16)
         soft = await self._bus.subscribe(subjects.soft(self._tailnet, "*", "state"))
         others = await self._bus.subscribe(subjects.map_delta(self._tailnet))
+        statuses = await self._bus.subscribe(subjects.projection_status(self._tailnet, "*"))
         async with asyncio.TaskGroup() as group:
             listeners = [
                 group.create_task(self._hear_heads(heads)),
                 group.create_task(self._hear_soft(soft)),
                 group.create_task(self._hear_others(others)),
+                group.create_task(self._hear_statuses(statuses)),
                 group.create_task(self._report()),
                 group.create_task(self._end_with(stop)),
             ]
@@ -142,7 +144,8 @@ class Projection:
             _log.warning("the log is read from its beginning", why=str(fault))
 
     async def _open(self) -> None:
-        endpoints = Queries(self.live, self.moments).endpoints(self._tailnet)
+        queries = Queries(self.live, self.moments, projections=self.watch.rows)
+        endpoints = queries.endpoints(self._tailnet)
         endpoints += self.watch.endpoints(self._tailnet)
         await self._bus.serve(subjects.QUERY_SERVICE, VERSION, DESCRIPTION, endpoints)
         hello = subjects.soft(self._tailnet, ORIGIN, "hello")
@@ -238,6 +241,10 @@ class Projection:
     async def _hear_others(self, messages: AsyncIterator[Message]) -> None:
         async for message in messages:
             self.watch.hear(message)
+
+    async def _hear_statuses(self, messages: AsyncIterator[Message]) -> None:
+        async for message in messages:
+            self.watch.hear_status(message)
 
     async def _report(self) -> None:
         """Say every second how it is, and look at some objects again."""

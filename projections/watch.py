@@ -17,7 +17,15 @@ import msgspec
 import structlog
 
 from engine.contracts import subjects
-from engine.contracts.projections import ASKED, REBUILD, VERIFY, Check, Difference, ProjectionStatus
+from engine.contracts.projections import (
+    ASKED,
+    REBUILD,
+    VERIFY,
+    Check,
+    Difference,
+    ProjectionRow,
+    ProjectionStatus,
+)
 from engine.domain.values import TailnetName
 from engine.ports import Answer, Endpoint, Fault, Message
 from projections.agreement import Agreement, Disagreement, Heard
@@ -27,10 +35,14 @@ from projections.moments import Moments
 from projections.netmap.deltas import Said
 from projections.shadow import Shadow
 
+GONE_SECONDS: Final = 60.0
+"""How long one that says nothing more is still listed."""
+SILENT_SECONDS: Final = 3.0
 CONVINCED_SECONDS: Final = 600.0
 AGAIN_SECONDS: Final = 5.0
 """Between two tries of a comparison that has to be made."""
 _HEARD: Final = msgspec.json.Decoder(Heard)
+_STATUS: Final = msgspec.json.Decoder(ProjectionStatus)
 _ENCODER: Final = msgspec.json.Encoder()
 
 _log = structlog.get_logger(__name__)
@@ -51,6 +63,7 @@ class Watch:
         self._began = live.clock.monotonic()
         self._job: asyncio.Task[None] | None = None
         self._convinced: dict[str, float] = {}
+        self._others: dict[str, tuple[float, ProjectionStatus]] = {}
         self._progress: Callable[[], Check | None] = lambda: None
 
     # What is said and heard ------------------------------------------------------------------------------------
@@ -202,6 +215,22 @@ class Watch:
             check=self._progress() if check is not None and check.running else check,
         )
 
+    def hear_status(self, message: Message) -> None:
+        """Take in how another projection says that it is."""
+        try:
+            status = _STATUS.decode(message.data)
+        except msgspec.MsgspecError:
+            return  # of another version: it is left out of the list
+        if status.name != self.name:
+            self._others[status.name] = (self._live.clock.monotonic(), status)
+
+    def rows(self) -> list[ProjectionRow]:
+        """Return how all projections are that were heard of in the last `GONE_SECONDS`, by name; `silent` are those that should have been."""
+        now = self._live.clock.monotonic()
+        self._others = {name: one for name, one in self._others.items() if now - one[0] < GONE_SECONDS}
+        known = [*self._others.values(), (now, self.status())]
+        return sorted((_row(one, now - when) for when, one in known), key=lambda row: row.name)
+
     def endpoints(self, tailnet: TailnetName) -> list[Endpoint]:
         """Return where this projection alone is asked; it answers in doubt, too."""
         return [
@@ -221,3 +250,10 @@ class Watch:
             return Answer(_ENCODER.encode(self.status()))
 
         return respond
+
+
+def _row(status: ProjectionStatus, heard: float) -> ProjectionRow:
+    fields = {name: getattr(status, name) for name in ProjectionStatus.__struct_fields__}
+    if heard > SILENT_SECONDS:
+        fields["state"] = "silent"
+    return ProjectionRow(**fields, heard=round(heard, 3))

@@ -79,3 +79,10 @@ class ProjectionStatus(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     rebuilds: int = 0
     """How often it was found wrong, and made anew."""
     check: Check | None = None
+
+
+class ProjectionRow(ProjectionStatus, frozen=True, kw_only=True, rename="camel"):
+    """One row of `q.projection.list`: what the answering projection heard of one, itself included."""
+
+    heard: float
+    """Seconds ago."""

@@ -2,6 +2,7 @@
 
 Rule 1: every answer says at which `position` it is true.
 Rule 2: `minPosition` waits until the replica is there (read your writes), or fails with `query.behind`.
+        So it fails if the log's end has not been seen for 3 s, or as `projection.doubtful` if what is held may be wrong.
 Rule 3: `at` is a position, an RFC 3339 time, `-2h`, or absent for now.
 """
 
@@ -38,6 +39,7 @@ QUERIES: Final[tuple[tuple[str, str], ...]] = (
     ("policy", "preview"),
     ("wg", "why"),
     ("wg", "doctor"),
+    ("projection", "list"),
 )
 ADMIN_QUERIES: Final = (
     ("apikey", "check"),

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from engine.config import Settings
+    from engine.ports import Clock, EventReader
     from frontends.cli.children import Children
 
 Role = Callable[["Settings", asyncio.Event], Awaitable[None]]
@@ -108,6 +109,20 @@ def _with_derp_map(settings: "Settings", source: str, file: Path) -> "Settings":
 
     file.write_text(json.dumps(read(source), indent=2) + "\n")
     return msgspec.structs.replace(settings, derp_map=str(file))
+
+
+async def replayed(reader: "EventReader", clock: "Clock", **given: object) -> dict[str, object]:
+    """Fold a log by itself; return what came of it (`projections/replaying.py`).
+
+    Raises:
+        Invalid: the moment is none.
+    """
+    import msgspec
+
+    from projections.replaying import replay
+
+    facts: dict[str, object] = msgspec.to_builtins(await replay(reader, clock, **given))  # type: ignore[arg-type]
+    return facts
 
 
 async def _one_role(name: str, settings: "Settings") -> None:

@@ -45,6 +45,7 @@ def test_every_command_that_changes_something_takes_a_reason_and_an_id() -> None
         "verify",
         "prove",
         "rebuild",
+        "replay",
         "check-proof",
         "checkpoint",
         "key",
