@@ -49,6 +49,8 @@ NODES: Final = int(os.environ.get("NODES", "10000"))
 RATE: Final = int(os.environ.get("RATE", "1000"))
 SECONDS: Final = float(os.environ.get("SECONDS", "60"))
 PEERS: Final = 20
+TOGETHER: Final = 1_000
+"""Nodes that register at a time."""
 FIRST, SECOND = "projection1", "projection2"
 LAG: Final = Budget(1.0)
 START: Final = Budget(2.0)
@@ -59,7 +61,8 @@ async def run(report: Report, profiles: Profiles | None = None) -> None:
     with _running(profiles) as site:
         keys = await people(site)
         began = time.perf_counter()
-        await register(site, machines(NODES), keys)
+        for start in range(0, NODES, TOGETHER):
+            await register(site, machines(min(TOGETHER, NODES - start)), keys)
         registered = time.perf_counter() - began
         async with operator(site.directory) as op:
             for _ in range(1_000):
