@@ -5,27 +5,29 @@ connections that come and go, sent at a fixed rate whether answers come or not. 
 projection is behind what was acknowledged. In mid-load a second projection begins, in a folder of its own without kept moments.
 
 After it: a moment that was kept is started from, and a second time the log is read from its beginning; a snapshot of everything is
-built, and its chunks are put together again as a frontend does. `NODES`, `RATE` and `SECONDS` can be set in the environment.
+built, and its chunks are put together again as a frontend does.
 
 Ratio: of the processor time of the projection to that of the engine.
 """
 
 import asyncio
 import contextlib
-import os
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import uvloop
 
+from bench import machine
 from bench.asker import Answers, connected
+from bench.forms import Form
 from bench.profiled import Profiles
 from bench.report import Budget, Report, Row
 from bench.site import Site, machines, people, register
@@ -40,14 +42,25 @@ from frontends.control.replica import Replica
 from projections.moments import SUFFIX
 from projections.netmap.state import snapshot_of
 from projections.runner import Projection
-from tests.kit.cluster import Size
+from tests.kit import cluster
 from tests.kit.driver import register_peer
 from tests.kit.lab.net import ROOT
 from tests.kit.operator import Operator, operator
 
-NODES: Final = int(os.environ.get("NODES", "10000"))
-RATE: Final = int(os.environ.get("RATE", "1000"))
-SECONDS: Final = float(os.environ.get("SECONDS", "60"))
+
+class Size(NamedTuple):
+    """Nodes, changes a second, and for how many seconds."""
+
+    nodes: int
+    rate: int
+    seconds: float
+
+
+SIZES: Final[Mapping[Form, Size]] = {
+    Form.FULL: Size(10_000, 1_000, 60.0),
+    Form.SHORT: Size(2_000, 1_000, 15.0),
+    Form.TINY: Size(30, 50, 3.0),
+}
 PEERS: Final = 20
 TOGETHER: Final = 1_000
 """Nodes that register at a time."""
@@ -56,13 +69,14 @@ LAG: Final = Budget(1.0)
 START: Final = Budget(2.0)
 
 
-async def run(report: Report, profiles: Profiles | None = None) -> None:
+async def run(report: Report, form: Form = Form.FULL, profiles: Profiles | None = None) -> None:
     """Measure the load, then the starts."""
+    size = SIZES[form]
     with _running(profiles) as site:
         keys = await people(site)
         began = time.perf_counter()
-        for start in range(0, NODES, TOGETHER):
-            await register(site, machines(min(TOGETHER, NODES - start)), keys)
+        for start in range(0, size.nodes, TOGETHER):
+            await register(site, machines(min(TOGETHER, size.nodes - start)), keys)
         registered = time.perf_counter() - began
         async with operator(site.directory) as op:
             for _ in range(1_000):
@@ -71,17 +85,17 @@ async def run(report: Report, profiles: Profiles | None = None) -> None:
             for number in range(PEERS):
                 await register_peer(op, f"exit{number}", number)
             async with report.watched() as rows:
-                rows.extend(await _load(site, op, registered))
+                rows.extend(await _load(site, op, size, registered))
         site.stop()
         async with report.watched() as rows:
-            rows.extend(await _starts(site))
+            rows.extend(await _starts(site, size))
 
 
 @contextlib.contextmanager
 def _running(profiles: Profiles | None) -> Iterator[Site]:
     """Run the roles that there are without clients; the second projection is still to come."""
     with tempfile.TemporaryDirectory(prefix="netmap-bench-") as folder:
-        site = Site(Path(folder), size=Size(projections=2))
+        site = Site(Path(folder), size=cluster.Size(projections=2))
         site.profiles = profiles
         try:
             site.start("nats", "engine", FIRST)
@@ -91,17 +105,12 @@ def _running(profiles: Profiles | None) -> Iterator[Site]:
             site.close()
 
 
-def _resident(pid: int) -> float:
-    """Return the octets of a process that are in memory."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
 # The load ---------------------------------------------------------------------------------------------------------
 
 
-def _change(number: int) -> tuple[str, bytes]:
+def _change(nodes: int, number: int) -> tuple[str, bytes]:
     """Return the n-th change: every other one a new name; of the others one connects a node to a peer, the next disconnects it."""
-    node, turn = number // 4 * 7 % NODES + 1, number % 4
+    node, turn = number // 4 * 7 % nodes + 1, number % 4
     if turn % 2:
         body: dict[str, Any] = {"node": node, "name": f"m{node}-{number}"}
         return subjects.command(DEFAULT_TAILNET, "node", "rename"), msgspec.json.encode(body)
@@ -112,12 +121,14 @@ def _change(number: int) -> tuple[str, bytes]:
     return subjects.command(DEFAULT_TAILNET, "connection", verb), msgspec.json.encode(body)
 
 
-async def _load(site: Site, op: Operator, registered: float) -> list[Row]:
+async def _load(site: Site, op: Operator, size: Size, registered: float) -> list[Row]:
     before, lags, stop = site.cpu(), list[float](), asyncio.Event()
     looking = asyncio.create_task(_look(op, lags, stop))
-    second = asyncio.create_task(_second(site, op))
+    second = asyncio.create_task(_second(site, op, size.seconds / 2))
     async with connected(site.directory, "operator", keyed=True) as asker:
-        answers: Answers = await asker.open(RATE, SECONDS, _change, b'"position"')
+        answers: Answers = await asker.open(
+            size.rate, size.seconds, partial(_change, size.nodes), b'"position"'
+        )
     head = (await op.ask("stream", "get"))["position"]
     began = time.perf_counter()
     while (await op.ask("head", "get"))["position"] < head:
@@ -126,10 +137,10 @@ async def _load(site: Site, op: Operator, registered: float) -> list[Row]:
     stop.set()
     await looking
     took, late = await second
-    used = {name: (cpu - before.get(name, 0.0)) / SECONDS for name, cpu in site.cpu().items()}
-    memory = _resident(site.procs[FIRST].pid) / 1e6
+    used = {name: (cpu - before.get(name, 0.0)) / size.seconds for name, cpu in site.cpu().items()}
+    memory = machine.resident(site.procs[FIRST].pid) / 1e6
     lags.sort()
-    what = f"{NODES:,} nodes, {RATE:,} changes a second for {SECONDS:.0f} s"
+    what = f"{size.nodes:,} nodes, {size.rate:,} changes a second for {size.seconds:.0f} s"
     note = f"{answers.rate:,.0f}/s answered, {answers.errors} errors {answers.first_error}, {answers.unanswered} unanswered"
     share = used[FIRST] / max(used["engine"], 1e-9)
     return [
@@ -164,8 +175,8 @@ async def _look(op: Operator, lags: list[float], stop: asyncio.Event) -> None:
         await asyncio.sleep(1)
 
 
-async def _second(site: Site, op: Operator) -> tuple[float, int]:
-    await asyncio.sleep(SECONDS / 2)
+async def _second(site: Site, op: Operator, after: float) -> tuple[float, int]:
+    await asyncio.sleep(after)
     began = time.perf_counter()
     await asyncio.to_thread(site.start, SECOND)
     while True:
@@ -179,14 +190,14 @@ async def _second(site: Site, op: Operator) -> tuple[float, int]:
 # The starts -------------------------------------------------------------------------------------------------------
 
 
-async def _starts(site: Site) -> list[Row]:
+async def _starts(site: Site, size: Size) -> list[Row]:
     rows = []
     for role in ("kept", "cold", "snapshot"):
         argv = [sys.executable, "-m", "bench.churn", role, str(site.directory), str(site.directory / FIRST)]
         said = await asyncio.to_thread(subprocess.run, argv, cwd=ROOT, check=True, capture_output=True)
         seconds, octets, records = (float(word) for word in said.stdout.split()[-3:])
         what = {
-            "kept": f"a projection of {NODES:,} nodes starts from a kept moment",
+            "kept": f"a projection of {size.nodes:,} nodes starts from a kept moment",
             "cold": "the same from the beginning of its log",
             "snapshot": "a snapshot of it is built, and taken in by a frontend",
         }[role]
