@@ -9,6 +9,7 @@ Rule 1: an answer counts if it contains `good`; every other one is an error, and
 """
 
 import asyncio
+import contextlib
 import json
 import secrets
 import sys
@@ -124,14 +125,22 @@ class Asker(asyncio.Protocol):
         return await self._end(began, cpu)
 
     async def all(self, count: int, in_flight: int, question: Question, good: bytes) -> Answers:
-        """Send the first `count` questions, `in_flight` at a time, and wait for every answer."""
+        """Send the first `count` questions, `in_flight` at a time, and wait for every answer.
+
+        Raises:
+            TimeoutError: no good one came for `DRAIN_SECONDS`.
+        """
         began, cpu = time.perf_counter(), time.process_time()
         self._begin(question, good, float("inf"), again=True)
         self._last = self._asked + count
         self._write([self._next() for _ in range(min(count, in_flight))])
         while self._sent:
+            seen = len(self._answers.latencies)
             self._settled.clear()
-            await asyncio.wait_for(self._settled.wait(), DRAIN_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._settled.wait(), DRAIN_SECONDS)
+            if self._sent and len(self._answers.latencies) == seen:
+                raise TimeoutError(f"{len(self._sent)} requests have no answer")
         return await self._end(began, cpu)
 
     def _begin(self, question: Question, good: bytes, until: float, *, again: bool) -> None:
