@@ -1,6 +1,7 @@
 """What a client holds after each frame, as entries, kept up by what the frame names; the merge rules are `ClientView`'s.
 
 Rule 1: a frame costs what it names, not what the client holds: thousands of frames a second are looked at, every one whole.
+        With another filter all peers are looked at.
 Rule 2: what a real client could not work with is complained about as in `ClientView.complaints`, for what the frame names.
 """
 
@@ -9,7 +10,8 @@ from typing import Any, Final
 
 from engine.domain.values import FIRST_PEER_ID
 from tests.kit.client_view import ClientView
-from tests.soak.records import Entry, Framed
+from tests.kit.naive_world import any_overlap
+from tests.soak.records import Entry, Framed, sender
 
 Json = dict[str, Any]
 UNIQUE: Final = ("Key", "StableID", "Name")
@@ -26,6 +28,7 @@ class Hand:
         """Whose each key, stable id, name and route is."""
         self._owned: dict[int, list[tuple[str, str]]] = {}
         self._has_begun = False
+        self._filter = Filter([])
 
     def take(self, view: ClientView, raw: bytes, frame: Json, at: int) -> Framed:
         """Take a frame that the view has just applied; return its line."""
@@ -33,8 +36,9 @@ class Hand:
         strangers = removed - self.entries.keys()
         told = told_by(frame)
         named = {*told, *removed}
-        if frame.get("Peers"):
-            named |= self.entries.keys()
+        if frame.get("Peers") or "PacketFilters" in frame or "PacketFilter" in frame:
+            self._filter = Filter(view.rules)
+            named |= view.peers.keys() | {number for number in self.entries if number > 0}
         if "Node" in frame and view.node is not None:
             named.add(view.node["ID"])
         put, gone = self._renew(view, named)
@@ -63,6 +67,13 @@ class Hand:
             elif now is not None and now != was:
                 self.entries[number] = now
                 put.append(now)
+            may = number in view.peers and number < FIRST_PEER_ID and self._filter.admits(view.peers[number])
+            if may and -number not in self.entries:
+                put.append(sender(number))
+                self.entries[-number] = put[-1]
+            elif not may and -number in self.entries:
+                del self.entries[-number]
+                gone.append(-number)
         return put, gone
 
     def _complaints(self, view: ClientView, named: Iterable[int]) -> Iterator[str]:
@@ -90,6 +101,24 @@ class Hand:
         for claim in claims:
             if self._owners.setdefault(claim, number) != number:
                 yield f"{claim[0]} {claim[1]} belongs to two"
+
+
+class Filter:
+    """Who may send, by the packet filter in force."""
+
+    def __init__(self, rules: Iterable[Json]) -> None:
+        sources = {source for rule in rules for source in rule.get("SrcIPs") or ()}
+        self._capabilities = {source[4:] for source in sources if source.startswith("cap:")}
+        sources -= {f"cap:{name}" for name in self._capabilities}
+        self._ranges = {source for source in sources if source == "*" or "/" in source or "-" in source}
+        self._addresses = sources - self._ranges
+
+    def admits(self, peer: Json) -> bool:
+        """Whether a node may send something to whoever has the filter."""
+        if not self._capabilities.isdisjoint(peer.get("CapMap") or ()):
+            return True
+        addresses = [prefix.partition("/")[0] for prefix in peer["Addresses"]]
+        return not self._addresses.isdisjoint(addresses) or any_overlap(self._ranges, addresses)
 
 
 def told_by(frame: Json) -> frozenset[int]:

@@ -24,14 +24,20 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     """One thing in a client's hands: itself, a peer, or a WireGuard-only peer, by id."""
 
     id: int
+    """Of a node or WireGuard-only peer; less than 0 is the packet filter's word on that node."""
     fields: tuple[str, ...]
-    """`self` or `peer`, node key, name, tags, IPv4 address; `wireguard`, key, expired, both masquerade addresses."""
+    """`self` or `peer`, node key, name, tags, IPv4 address; `wireguard`, key, expired, both masquerade addresses; `sender`."""
 
 
 @lru_cache(maxsize=1 << 16)
 def digest(entry: Entry) -> int:
     """A number for an entry; different entries have different ones, as far as anybody lives to see."""
     return int.from_bytes(hashlib.blake2b(msgspec.json.encode(entry), digest_size=OCTETS).digest())
+
+
+def sender(node: int) -> Entry:
+    """The entry of whom the packet filter lets that node send to: both sides of a cut are seen at one version (S2)."""
+    return Entry(-node, ("sender",))
 
 
 class Opened(msgspec.Struct, frozen=True, tag="opened"):

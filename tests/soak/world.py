@@ -12,7 +12,7 @@ Rule 3: an event that this module does not know is an error: it might be a revoc
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -40,7 +40,8 @@ from engine.domain.events import (
 )
 from tests.kit.naive_policy import Node, Reading, User
 from tests.kit.naive_policy import World as Ground
-from tests.soak.records import MODULUS, Entry, digest
+from tests.kit.naive_world import any_overlap
+from tests.soak.records import MODULUS, Entry, digest, sender
 
 PASSED_OVER: Final = (LogStarted, CommandHandled, AuthKeyCreated, AuthKeyUsed, DerpMapSet)
 Kind = tuple[int, tuple[str, ...]]
@@ -80,13 +81,23 @@ class Relay(msgspec.Struct, frozen=True):
         return Entry(self.id, ("wireguard", self.key, ended, *masquerade))
 
 
-def meet(policy: str, users: Users, one: Kind, two: Kind) -> bool:
-    """Whether a node of one kind and another node of the other see each other under a policy."""
+class Meeting(NamedTuple):
+    """What a node is entitled to of another one."""
+
+    sees: bool
+    hears: bool
+    """Whether its packet filter lets the other one in."""
+
+
+def meet(policy: str, users: Users, one: Kind, two: Kind) -> Meeting:
+    """What a node of one kind is entitled to of another node, of the other kind, under a policy."""
     if not policy:
-        return True
+        return Meeting(sees=True, hears=True)
     first, second = _stand_in(1, one), _stand_in(2, two)
     ground = Ground(tuple(User(number, login) for number, login in users), (first, second), ())
-    return Reading(ground, json.JSONDecoder().raw_decode(policy)[0]).sees(first, second)
+    reading = Reading(ground, json.JSONDecoder().raw_decode(policy)[0])
+    hears = any(any_overlap(entry.sources, second.addresses) for entry in reading.entries[first.id])
+    return Meeting(reading.sees(first, second), hears)
 
 
 def _stand_in(number: int, kind: Kind) -> Node:
@@ -107,7 +118,9 @@ class World:
         self._users: dict[int, str] = {}
         self._members: dict[Kind, set[int]] = {}
         self._sums: dict[Kind, int] = {}
-        self._known: dict[str, dict[tuple[Kind, Kind], bool]] = {}
+        """Of the entries of all nodes of a kind, for whom sees them; `_senders` for whom hears them."""
+        self._senders: dict[Kind, int] = {}
+        self._known: dict[str, dict[tuple[Kind, Kind], Meeting]] = {}
         """Which kinds see each other under each policy, as far as it was asked."""
 
     def apply(self, event: Event) -> set[int]:
@@ -146,8 +159,10 @@ class World:
                 continue
             kind = device.kind
             if kind not in shared:
-                shared[kind] = sum(self._sums[other] for other in self._met(kind))
-            own = digest(device.entry()) if self._meets(kind, kind) else 0
+                shared[kind] = sum(self._sums[other] for other in self._seen(kind))
+                shared[kind] += sum(self._senders[other] for other in self._heard(kind))
+            itself = self._meeting(kind, kind)
+            own = digest(device.entry()) * itself.sees + digest(sender(number)) * itself.hears
             extras = sum(digest(entry) for entry in self._extras(number))
             found[number] = (shared[kind] - own + digest(device.entry("self")) + extras) % MODULUS
         return found
@@ -157,26 +172,30 @@ class World:
         device = self.devices.get(node)
         if device is None:
             return set()
-        others = (number for kind in self._met(device.kind) for number in self._members[kind])
-        peers = {self.devices[number].entry() for number in others if number != node}
-        return {device.entry("self"), *peers, *self._extras(node)}
+        seen = {number for kind in self._seen(device.kind) for number in self._members[kind]} - {node}
+        heard = {number for kind in self._heard(device.kind) for number in self._members[kind]} - {node}
+        peers = {self.devices[number].entry() for number in seen}
+        return {device.entry("self"), *peers, *map(sender, heard), *self._extras(node)}
 
     def _extras(self, node: int) -> Iterable[Entry]:
         held = self.connections.get(node, {})
         return (self.relays[peer].entry(held[peer]) for peer in held if peer in self.relays)
 
-    def _met(self, kind: Kind) -> Iterable[Kind]:
-        return (other for other, who in self._members.items() if who and self._meets(kind, other))
+    def _seen(self, kind: Kind) -> Iterable[Kind]:
+        return (other for other, who in self._members.items() if who and self._meeting(kind, other).sees)
 
-    def _meets(self, one: Kind, two: Kind) -> bool:
+    def _heard(self, kind: Kind) -> Iterable[Kind]:
+        return (other for other, who in self._members.items() if who and self._meeting(kind, other).hears)
+
+    def _meeting(self, one: Kind, two: Kind) -> Meeting:
         known = self._known.setdefault(self.policy, {})
-        pair = (one, two) if one < two else (two, one)
-        if pair not in known:
-            known[pair] = meet(self.policy, tuple(self._users.items()), *pair)
-        return known[pair]
+        if (one, two) not in known:
+            known[one, two] = meet(self.policy, tuple(self._users.items()), one, two)
+        return known[one, two]
 
     def _viewers(self, kind: Kind) -> set[int]:
-        return {number for other in self._met(kind) for number in self._members[other]}
+        """Who sees nodes of that kind: to see is mutual, and whoever hears sees."""
+        return {number for other in self._seen(kind) for number in self._members[other]}
 
     def _on_node(self, event: NodeRegistered | NodeRenamed | NodeTagged | NodeDeleted) -> set[int]:
         before = self.devices.get(event.node)
@@ -186,6 +205,7 @@ class World:
             touched |= self._viewers(before.kind)
             self._members[before.kind].discard(event.node)
             self._sums[before.kind] -= digest(before.entry())
+            self._senders[before.kind] -= digest(sender(event.node))
         if after is None:
             self.devices.pop(event.node, None)
             self.connections.pop(event.node, None)
@@ -193,6 +213,7 @@ class World:
         self.devices[event.node] = after
         self._members.setdefault(after.kind, set()).add(event.node)
         self._sums[after.kind] = self._sums.get(after.kind, 0) + digest(after.entry())
+        self._senders[after.kind] = self._senders.get(after.kind, 0) + digest(sender(event.node))
         return touched | self._viewers(after.kind)
 
     def _on_relay(

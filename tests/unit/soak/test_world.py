@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from engine.domain.events import Event, PeerUpdated, PolicySet
 from engine.domain.values import FIRST_PEER_ID, NodeKey, PeerId
 from tests.kit.histories import Step, Teller
+from tests.kit.oracle import entitlement
 from tests.kit.sights import entitled
 from tests.soak.load import policies
 from tests.soak.records import MODULUS, digest
@@ -75,6 +76,9 @@ def test_the_world_entitles_everybody_to_what_the_oracle_does(course: list[Step]
             assert may is not None
             peers = {(e.id, e.fields[1], e.fields[2]) for e in entries if e.fields[0] == "peer"}
             assert peers == may.peers
+            oracle = entitlement(events, node)
+            assert oracle is not None
+            assert {-e.id for e in entries if e.fields == ("sender",)} == oracle.senders
             extras = {(e.id, *e.fields[1:]) for e in entries if e.id >= FIRST_PEER_ID}
             assert extras == {
                 (x.id, x.key, "expired" if x.is_expired else "", x.ipv4_masq, x.ipv6_masq)
