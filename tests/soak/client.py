@@ -116,7 +116,7 @@ class Client:
 
     def hop(self) -> None:
         """Drop the connection, as if the network had changed."""
-        if self._patience is not None:
+        if self._patience is not None and not self._patience.expired():
             self._patience.reschedule(0)
 
     def end(self) -> None:

@@ -23,6 +23,7 @@ class Link:
         self._flows.set()
         self._is_cut = False
         self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None] | None] = set()
 
     async def start(self) -> None:
         """Listen on a free port of loopback."""
@@ -41,17 +42,22 @@ class Link:
                 writer.transport.abort()
 
     async def close(self) -> None:
+        """Cut, listen no more, and return when nobody is served any more."""
         self.set("cut")
         if self._server is not None:
             self._server.close()
+        await asyncio.gather(*filter(None, self._serving))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
+        task = asyncio.current_task()
+        self._serving.add(task)
         try:
             await self._join(reader, writer)
         except (OSError, TimeoutError):
             pass  # the other side is not there, or was cut off: the process before us sees the end
         finally:
+            self._serving.discard(task)
             self._writers.discard(writer)
             writer.close()
 

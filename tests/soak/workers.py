@@ -47,6 +47,7 @@ class Workers:
         """Say something to all."""
         for process in self._processes:
             assert process.stdin is not None
+            assert process.returncode is None, "a process of clients has ended: see fleet-*.log"
             process.stdin.write(f"{line}\n".encode())
             await process.stdin.drain()
 
@@ -62,7 +63,7 @@ class Workers:
     async def _answer(self, process: asyncio.subprocess.Process) -> State:
         assert process.stdout is not None
         line = await process.stdout.readline()
-        assert line, f"a process of clients has ended with {await process.wait()}: see fleet-*.log"
+        assert line, "a process of clients has ended: see fleet-*.log"
         return _STATE.decode(line)
 
     async def end(self) -> None:

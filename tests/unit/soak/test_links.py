@@ -19,6 +19,8 @@ async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     while data := await reader.read(1_024):
         writer.write(data)
     writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 @asynccontextmanager
@@ -29,6 +31,7 @@ async def linked() -> AsyncIterator[Link]:
     yield link
     await link.close()
     server.close()
+    await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
 
 
 async def said(streams: Streams, word: bytes, seconds: float = SOON_SECONDS) -> bytes:
