@@ -3,6 +3,7 @@
 Rule 1: the exit status is 0 without findings, 1 with any.
 """
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,7 @@ def run(folder: Path, small: bool, within: float, hours: float, **fields: float)
     fields["seconds"] = hours * 3_600 or fields["seconds"]
     options = Options(topology=SMALL if small else WHOLE, **fields)  # type: ignore[arg-type]
     folder.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what it has started ends with it
     uvloop.run(Soak(folder.absolute(), options).run())
     argv = [sys.executable, "-m", "tests.soak", "check", str(folder.absolute()), "--within", str(within)]
     sys.exit(subprocess.run(argv, check=False, cwd=ROOT).returncode)

@@ -18,9 +18,10 @@ import msgspec
 
 from engine.domain.events import NodeRegistered
 from engine.ports import Recorded
-from tests.soak.records import MODULUS, Closed, Ended, Entry, Framed, Opened, Seen, digest
+from tests.soak.records import MODULUS, Closed, Ended, Entry, Framed, Opened, digest
 from tests.soak.world import World, after
 
+Line = Opened | Framed | Closed | Ended
 NOBODY: Final = 0
 """The sum of a node that is not in the tailnet."""
 MOST_WORDS: Final = 6
@@ -119,7 +120,7 @@ class Client:
         self._sum = 0
         self._asked = 0
 
-    def take(self, seen: Seen) -> Iterator[Finding]:
+    def take(self, seen: Line) -> Iterator[Finding]:
         """Judge the next line of the client's history."""
         match seen:
             case Opened():
@@ -220,7 +221,7 @@ def _short(entry: Entry) -> str:
 
 
 def judge_frames(
-    lines: Iterable[Seen],
+    lines: Iterable[Line],
     clients: Mapping[int, Client],
     records: Sequence[Recorded],
     nodes: Mapping[int, int],

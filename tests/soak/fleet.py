@@ -17,14 +17,16 @@ from typing import Final
 import msgspec
 import uvloop
 
-from tests.soak.client import Client, Place
-from tests.soak.records import Writer
+from tests.soak.client import CLOCK, Client, Place
+from tests.soak.records import Late, Writer
 
 JOINING: Final = 16
 """How many join at a time."""
 VERSIONS: Final = (142, 142, 142, 131, 142, 115, 142, 106)
 """The capability versions of clients, in turn: their frames differ, and what they may hold does not."""
 FLUSH_SECONDS: Final = 1.0
+LATE_SECONDS: Final = 0.1
+"""Less is not worth a line."""
 LOOK_SECONDS: Final = 0.1
 
 
@@ -93,6 +95,11 @@ class Fleet:
             client.end()
         self.flush()
 
+    def late(self, seconds: float) -> None:
+        """Write down by how much the process was late for something."""
+        if seconds >= LATE_SECONDS:
+            self._frames.write(Late(CLOCK.now(), int(seconds * 1_000)))
+
     def flush(self) -> None:
         self._frames.flush()
         self._joins.flush()
@@ -112,8 +119,11 @@ def _answer(state: State) -> None:
 
 
 async def _flushed(fleet: Fleet) -> None:
+    loop = asyncio.get_running_loop()
     while True:
+        due = loop.time() + FLUSH_SECONDS
         await asyncio.sleep(FLUSH_SECONDS)
+        fleet.late(loop.time() - due)
         fleet.flush()
 
 

@@ -85,7 +85,14 @@ class Ended(msgspec.Struct, frozen=True, tag="last", omit_defaults=True):
     """The peers that it is told are offline."""
 
 
-Seen = Opened | Framed | Closed | Ended
+class Late(msgspec.Struct, frozen=True, tag="late"):
+    """A process of clients was so many milliseconds late for something: what it saw meanwhile, it saw late."""
+
+    at: int
+    millis: int
+
+
+Seen = Opened | Framed | Closed | Ended | Late
 
 
 class Sent(msgspec.Struct, frozen=True, tag="sent"):

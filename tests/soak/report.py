@@ -13,7 +13,20 @@ from engine.domain.values import FIRST_PEER_ID
 from engine.ports import Recorded
 from tests.soak.check import Client, Finding, Floors, courses, judge_frames, node_ids
 from tests.soak.ledger import Command, commands, judge_commands, judge_joins
-from tests.soak.records import Answered, Done, Ended, Fault, Run, Seen, Told, read
+from tests.soak.records import (
+    Answered,
+    Closed,
+    Done,
+    Ended,
+    Fault,
+    Framed,
+    Late,
+    Opened,
+    Run,
+    Seen,
+    Told,
+    read,
+)
 from tests.soak.world import after
 
 MOST_FINDINGS: Final = 20
@@ -35,6 +48,8 @@ class Verdict(msgspec.Struct, kw_only=True):
     """From the end of the last fault until the last client held what the log says for good; None: one never did."""
     behind_millis: int | None
     """The same from the last acknowledgement on."""
+    slow_millis: int
+    """By how much a process of clients was late for something after the last fault: the machine's doing, not the servers'."""
     run_millis: int
 
 
@@ -77,7 +92,8 @@ def judge(folder: Path, *, within: float) -> Verdict:
     clients = {number: Client(number, course[node], floors) for number, node in nodes.items()}
     ends: dict[int, Ended] = {}
     findings = list(judge_order(records))
-    lines = _noted(history.seen(), ends)
+    slow: list[Late] = []
+    lines = _noted(history.seen(), ends, slow)
     findings += judge_frames(lines, clients, records, nodes)
     found = commands(history.done, records)
     findings += judge_commands(found)
@@ -99,12 +115,18 @@ def judge(folder: Path, *, within: float) -> Verdict:
         commands=outcomes(found),
         converged_millis=None if last is None else max(last - run.healed_at, 0),
         behind_millis=None if last is None else max(last - heard, 0),
+        slow_millis=max((line.millis for line in slow if line.at >= run.healed_at), default=0),
         run_millis=run.ended_at - records[0].envelope.at,
     )
 
 
-def _noted(lines: Iterator[Seen], ends: dict[int, Ended]) -> Iterator[Seen]:
+def _noted(
+    lines: Iterator[Seen], ends: dict[int, Ended], slow: list[Late]
+) -> Iterator[Opened | Framed | Closed | Ended]:
     for line in lines:
+        if isinstance(line, Late):
+            slow.append(line)
+            continue
         if isinstance(line, Ended):
             ends[line.client] = line
         yield line

@@ -8,8 +8,8 @@ import pytest
 
 from engine.ports import Recorded
 from tests.kit.histories import Step, history
-from tests.soak.check import Client, Finding, Floors, courses, judge_frames
-from tests.soak.records import Closed, Ended, Entry, Framed, Opened, Seen, Told, sender
+from tests.soak.check import Client, Finding, Floors, Line, courses, judge_frames
+from tests.soak.records import Closed, Ended, Entry, Framed, Opened, Told, sender
 from tests.soak.report import judge_answers, judge_ends, judge_order
 from tests.soak.world import after
 
@@ -43,9 +43,9 @@ ALONE, TWO, CONNECTED, RENAMED, PARTED = moments(LOG)
 END = LOG[-1].envelope.at
 
 
-def frames(*held: Held, at: int = END) -> list[Seen]:
+def frames(*held: Held, at: int = END) -> list[Line]:
     """A session in which the client holds one after the other."""
-    lines: list[Seen] = [Opened(0, at)]
+    lines: list[Line] = [Opened(0, at)]
     before: Held = frozenset()
     for number, now in enumerate(held):
         gone = tuple({e.id for e in before} - {e.id for e in now})
@@ -64,7 +64,7 @@ def client(*acknowledged: tuple[int, int]) -> Client:
     return Client(0, courses(LOG)[NODE], Floors(acknowledged))
 
 
-def judged(lines: Sequence[Seen], *acknowledged: tuple[int, int]) -> list[Finding]:
+def judged(lines: Sequence[Line], *acknowledged: tuple[int, int]) -> list[Finding]:
     return list(judge_frames(lines, {0: client(*acknowledged)}, LOG, {0: NODE}))
 
 
@@ -93,7 +93,7 @@ CANARY = Entry(EXTRA.id + 1, EXTRA.fields)
         [*frames(TWO[2]), Closed(0, END), *frames(RENAMED[2])],
     ],
 )
-def test_a_good_history_has_no_findings(lines: list[Seen]) -> None:
+def test_a_good_history_has_no_findings(lines: list[Line]) -> None:
     assert judged(lines) == []
 
 
@@ -130,7 +130,7 @@ def test_a_good_history_has_no_findings(lines: list[Seen]) -> None:
         ([Opened(0, END), Closed(0, END, rejected="not JSON")], "frame.rejected"),
     ],
 )
-def test_each_kind_of_bad_frame_is_found(lines: list[Seen], rule: str) -> None:
+def test_each_kind_of_bad_frame_is_found(lines: list[Line], rule: str) -> None:
     assert {finding.rule for finding in judged(lines)} == ({rule} if rule else set())
 
 
