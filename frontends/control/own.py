@@ -2,27 +2,25 @@
 
 Rule 1: it is made once for each kind of client (`_GATES`) and kept until something that it depends on is otherwise: `forget` is for
         what concerns this node, the stamp for what concerns many.
-Rule 2: what did not change stays the same object: sessions compare by identity first. Of a node's WireGuard-only peers only
-        those are rendered that changed.
+Rule 2: what did not change stays the same object: sessions compare by identity first.
+Rule 3: a WireGuard-only peer that has changed costs its nodes that peer, and not their filters unless those speak of it.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
 from engine.contracts.netmap import (
     PROGRAM_KEY,
     ClassObject,
-    ConnectionExtra,
-    ExtrasObject,
     NodeObject,
     TailnetObject,
-    WireGuardPeerObject,
 )
-from engine.domain.values import NodeId, PeerId
+from engine.domain.values import NodeId
 from frontends.control.confine import Owned
 from frontends.control.fragment import Fragment
-from frontends.control.render import self_node, wireguard_node
+from frontends.control.relayed import NONE, Relayed, callers, moved
+from frontends.control.render import self_node
 from frontends.control.replica import Replica
 from frontends.control.rules import Rules
 from frontends.control.scope import Scope
@@ -46,14 +44,6 @@ class Own(NamedTuple):
     extras: tuple[Fragment, ...]
 
 
-class _Worn(NamedTuple):
-    """A WireGuard-only peer as it was rendered for one node, and what it was made of."""
-
-    peer: WireGuardPeerObject
-    connection: ConnectionExtra
-    fragment: Fragment | None
-
-
 class Owns:
     """What is each node's own; `begin` says what holds for all of them."""
 
@@ -65,28 +55,29 @@ class Owns:
         self._sources: Final = sources
         self._rules: Final = Rules(replica, sources, steering)
         self._known: Final[dict[NodeId, dict[int, Own]]] = {}
-        self._worn: Final[dict[NodeId, dict[int, dict[PeerId, _Worn]]]] = {}
-        """For each node and kind of client what was rendered last: a node with hundreds of peers has one changed."""
-        self._wearers: Final[dict[str, set[NodeId]]] = {}
-        """For each WireGuard-only peer's key, the nodes that were rendered with it."""
+        self._relayed: Final = Relayed(replica)
 
     def begin(self, tailnet: TailnetObject | None) -> None:
         """Take over what holds for the whole tailnet."""
         self.base = "" if tailnet is None else tailnet.base_domain
         self.auto_updates = tailnet is not None and tailnet.auto_updates
         self._known.clear()
-        self._worn.clear()
+        self._relayed.begin()
 
     def forget(self, numbers: Iterable[NodeId]) -> None:
         """Take it that something of these nodes is otherwise."""
         for number in numbers:
             self._known.pop(number, None)
-            if self._replica.get(f"extras/{number}") is None:
-                self._worn.pop(number, None)
 
-    def wearers(self, key: str) -> set[NodeId]:
-        """Return the nodes that were rendered with a WireGuard-only peer, and forget that."""
-        return self._wearers.pop(key, set())
+    def drop(self, numbers: Iterable[NodeId]) -> None:
+        """Let go of what was made of the WireGuard-only peers of those of these nodes that have none any more."""
+        for number in numbers:
+            if self._replica.get(f"extras/{number}") is None:
+                self._relayed.forget(number)
+
+    def peer_changed(self, key: str) -> set[NodeId]:
+        """Take it that a WireGuard-only peer is otherwise; return the nodes that have it."""
+        return self._relayed.changed(key)
 
     def of(self, node: NodeObject, own: ClassObject | None, version: int, scope: Scope, peers: Peers) -> Own:
         """Return a node's own part for a client of this capability version; without a class it stands alone.
@@ -97,9 +88,13 @@ class Owns:
         gates = bisect_right(_GATES, version)
         before = known.get(gates)
         stamp = self._stamp(node, own, version, scope)
+        extras = NONE if own is None else self._relayed.of(node.id, self.base, version, gates)
         if before is not None and before.stamp == stamp:
-            return before
-        extras = () if own is None else tuple(self._extras(node, version, gates))
+            if before.extras is extras:
+                return before
+            if not _speaks_otherwise(before.extras, extras):
+                known[gates] = before._replace(extras=extras)
+                return known[gates]
         seen = {number: f for number, f in peers().items() if number != node.id} if extras else {}
         owned = self._owned(scope, seen, extras) if extras else None
         filters = self._filters(node, own or _ALONE, version, owned)
@@ -133,29 +128,7 @@ class Owns:
         """
         addresses = {bare(text) for f in seen.values() for text in f.node.addresses if not f.node.expired}
         routes = (prefix for number in seen for prefix in scope.routes.get(number, ()))
-        callers = (prefix for f in extras if not f.node.is_jailed for prefix in f.node.allowed_ips)
-        return Owned(addresses, routes, callers)
-
-    def _extras(self, node: NodeObject, version: int, gates: int) -> Iterator[Fragment]:
-        extras = self._replica.get(f"extras/{node.id}")
-        if not isinstance(extras, ExtrasObject):
-            return
-        kinds = self._worn.setdefault(node.id, {})
-        before, now = kinds.get(gates, {}), dict[PeerId, _Worn]()
-        kinds[gates] = now
-        for connection in sorted(extras.connections, key=lambda connection: connection.peer):
-            key = f"peer/{connection.peer}"
-            self._wearers.setdefault(key, set()).add(node.id)
-            peer = self._replica.get(key)
-            if not isinstance(peer, WireGuardPeerObject):
-                continue
-            worn = before.get(connection.peer)
-            if worn is None or worn.peer is not peer or worn.connection != connection:
-                rendered = wireguard_node(peer, connection, self.base, version)
-                worn = _Worn(peer, connection, None if rendered is None else Fragment(rendered))
-            now[connection.peer] = worn
-            if worn.fragment is not None:
-                yield worn.fragment
+        return Owned(addresses, routes, callers(extras))
 
 
 def _kept(before: Own, now: Own) -> Own:
@@ -164,9 +137,14 @@ def _kept(before: Own, now: Own) -> Own:
         now.stamp,
         before.me if before.me == now.me else now.me,
         before.filters if before.filters == now.filters else now.filters,
-        before.extras if _same(before.extras, now.extras) else now.extras,
+        now.extras,
     )
 
 
-def _same(before: tuple[Fragment, ...], now: tuple[Fragment, ...]) -> bool:
-    return [extra.data for extra in before] == [extra.data for extra in now]
+def _speaks_otherwise(before: tuple[Fragment, ...], now: tuple[Fragment, ...]) -> bool:
+    """Return whether a filter may read differently with these WireGuard-only peers."""
+    gone, came = moved(before, now)
+    if not before or not now:
+        return True
+    held = [old for old, _ in came if old is not None]
+    return callers((*gone, *held)) != callers(new for _, new in came)

@@ -22,6 +22,7 @@ from frontends.control.difference import Difference, patched
 from frontends.control.fragment import Fragment
 from frontends.control.peerlist import PeerLists
 from frontends.control.profiles import WIREGUARD
+from frontends.control.relayed import moved
 from frontends.control.view import Standing, View
 from frontends.wire.codec import encode, fragment
 from frontends.wire.tailcfg.map import Debug, MapResponse
@@ -53,12 +54,14 @@ class Whole(msgspec.Struct, frozen=True):
 class Session:
     """What one client holds; `told` is None before its first frame."""
 
-    __slots__ = ("capver", "node", "told", "unsettled")
+    __slots__ = ("at", "capver", "node", "told", "unsettled")
 
     def __init__(self, node: NodeId, capver: int) -> None:
         self.node: Final = node
         self.capver: Final = capver
         self.told: Standing | None = None
+        self.at = 0
+        """The version at which the client holds all that it may: that of `told`, or a later one that did not concern it."""
         self.unsettled = 0
         """How many times `settle` still has something to say."""
 
@@ -67,7 +70,7 @@ class Session:
         now = view.standing(self.node, self.capver)
         if now is None:
             return End.GONE
-        self.told = now
+        self.told, self.at = now, now.version
         self._look_at((), now.extras)
         pieces = lists.pieces(now.scope, self.node)
         extras = b",".join(extra.data for extra in now.extras)
@@ -77,18 +80,26 @@ class Session:
         comma = b"," if pieces and extras else b""
         return Whole(head[:-1] + b',"Peers":[', pieces, comma + extras + b"]}")
 
+    def rests(self, view: View) -> bool:
+        """Return whether nothing has happened since that may concern the client."""
+        if self.told is None:
+            return False
+        if self.at != view.version and not view.concerns(self.told, self.at):
+            self.at = view.version
+        return self.at == view.version
+
     def next(self, view: View, time: str) -> bytes | End | None:
         """Return the JSON of the frame that brings the client from what it holds to now; None if it is there."""
+        if self.rests(view):
+            return None
         before = self.told
-        if before is not None and before.version == view.version:
-            return None  # most who are asked have just been told; nothing changes without a new version
         now = view.standing(self.node, self.capver)
         if before is None or now is None or now.key != before.key:
             return End.GONE
-        difference = view.between(before, now)
+        difference = view.between(before, now, self.at)
         if difference is None:
             return End.TOO_OLD
-        self.told = now
+        self.told, self.at = now, now.version
         self._look_at(before.extras, now.extras)
         return _text(before, now, difference, time)
 
@@ -104,8 +115,9 @@ class Session:
 
     def _look_at(self, before: tuple[Fragment, ...], now: tuple[Fragment, ...]) -> None:
         if self.capver in HASTY and before is not now:
-            known = {extra.node.key for extra in before}
-            if any(extra.node.key not in known for extra in now):
+            gone, came = moved(before, now)
+            known = {extra.node.key for extra in (*gone, *(old for old, _ in came if old is not None))}
+            if any(extra.node.key not in known for _, extra in came):
                 self.unsettled = len(SETTLE_SECONDS)
 
 
@@ -160,8 +172,8 @@ def _own_text(before: Standing, now: Standing, difference: Difference, time: str
 
 
 def _response(before: Standing, now: Standing, difference: Difference, time: str) -> MapResponse | None:
-    removed = [*difference.removed(now.node), *_extras_gone(before, now)]
-    whole, patches = _extras_changed(before, now)
+    gone, whole, patches = _extras_moved(before, now)
+    removed = [*difference.removed(now.node), *gone]
     changed = [*difference.changed(now.node), *whole]
     patches = [*difference.patched(now.node), *patches]
     profiles = list(difference.profiles)
@@ -197,22 +209,16 @@ def _wireguard(now: Standing) -> bytes:
     return WIREGUARD.data if now.extras else b""
 
 
-def _extras_gone(before: Standing, now: Standing) -> list[NodeId]:
-    if before.extras is now.extras:
-        return []
-    kept = {extra.node.id for extra in now.extras}
-    return [NodeId(extra.node.id) for extra in before.extras if extra.node.id not in kept]
-
-
-def _extras_changed(before: Standing, now: Standing) -> tuple[list[msgspec.Raw], list[msgspec.Raw]]:
-    """Return the WireGuard-only peers that are told as a whole, and those that a patch is enough for."""
+def _extras_moved(
+    before: Standing, now: Standing
+) -> tuple[list[NodeId], list[msgspec.Raw], list[msgspec.Raw]]:
+    """Return the WireGuard-only peers that went, that are told as a whole, and that a patch is enough for."""
     whole: list[msgspec.Raw] = []
     patches: list[msgspec.Raw] = []
     if before.extras is now.extras:
-        return whole, patches
-    held: dict[int, Fragment] = {extra.node.id: extra for extra in before.extras}
-    for extra in now.extras:
-        known = held.get(extra.node.id)
+        return [], whole, patches
+    gone, came = moved(before.extras, now.extras)
+    for known, extra in came:
         if known is not None and known.data == extra.data:
             continue
         change = None if known is None else patched(known, extra)
@@ -220,4 +226,4 @@ def _extras_changed(before: Standing, now: Standing) -> tuple[list[msgspec.Raw],
             whole.append(msgspec.Raw(extra.data))
         else:
             patches.append(change)
-    return whole, patches
+    return [NodeId(extra.node.id) for extra in gone], whole, patches

@@ -147,7 +147,7 @@ class Sessions:
             return
         loop = asyncio.get_running_loop()
         for count, held in enumerate(self._round, start=1):
-            if self._open.get(held.session.node) is held:
+            if not held.session.rests(self._view) and self._open.get(held.session.node) is held:
                 held.outlet.pump()
             if count == AT_A_TIME:
                 loop.call_soon(self._go_on)

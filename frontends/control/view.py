@@ -27,6 +27,7 @@ from engine.contracts.netmap import (
 )
 from engine.domain.values import NodeId, NodeKey, UserId
 from frontends.control.common import Common, common_of
+from frontends.control.concern import Concern, Concerns
 from frontends.control.difference import Difference, Pairs
 from frontends.control.fragment import Fragment
 from frontends.control.journal import Journal, Shown, Step
@@ -85,6 +86,7 @@ class View:
         """Profiles, and the version at which each last changed."""
         self._newest_profile = 0
         self._differences: Final[dict[tuple[int, Scope, Scope], Difference | None]] = {}
+        self._concerns: Final = Concerns()
 
     @property
     def version(self) -> int:
@@ -96,8 +98,9 @@ class View:
         numbers = {NodeId(int(key[5:])) for key in touched if key.startswith("node/")}
         if TAILNET_KEY in touched:
             numbers |= self._on_tailnet()
+        tick = self._sources.tick
         numbers |= self._on_classes(touched)
-        self._forget_own(touched, numbers)
+        own = self._forget_own(touched, numbers)
         numbers |= self._on_sets(touched)
         steps = [step for number in numbers if (step := self._step(number)) is not None]
         self.journal.add(steps)
@@ -107,13 +110,23 @@ class View:
                 self._on_user(UserId(int(key[5:])))
         for step in steps:
             self._place(step)
-        self._on_routes(touched)
+        is_rerouted = self._on_routes(touched)
+        is_narrow = not is_rerouted and tick == self._sources.tick and all(map(_is_narrow, touched))
+        self._concerns.add(self.version, _concern(steps, own) if is_narrow else None)
         return steps
 
     def forget(self) -> None:
         """Take it that another history has begun: nobody's standing can be continued."""
         self.journal.forget()
         self._differences.clear()
+        self._concerns.add(self.version, None)
+
+    def concerns(self, standing: Standing, since: int) -> bool:
+        """Return whether anything after a version may have changed what a node is entitled to that stood so then."""
+        concern = self._concerns.since(since)
+        if concern is None or standing.node in concern.nodes:
+            return True
+        return not standing.scope.classes.isdisjoint(concern.classes)
 
     def _on_tailnet(self) -> set[NodeId]:
         value = self._replica.get(TAILNET_KEY)
@@ -141,12 +154,14 @@ class View:
                 found |= self.members.get(name, {}).keys()
         return found
 
-    def _on_routes(self, touched: Touched) -> None:
+    def _on_routes(self, touched: Touched) -> bool:
+        """Return whether anything is routed otherwise."""
         changed = self._steering.update(touched)
         if changed is None:
-            return
+            return False
         self._sets.outdate()
         self._owns.forget(changed)
+        return True
 
     def _on_sets(self, touched: Touched) -> set[NodeId]:
         moved = self._sets.update(touched)
@@ -195,16 +210,20 @@ class View:
         if _sources_of(before) != _sources_of(after):
             self._sources.stir(shown.class_id for shown in (before, after) if shown is not None)
 
-    def _forget_own(self, touched: Touched, numbers: Iterable[NodeId]) -> None:
+    def _forget_own(self, touched: Touched, numbers: Iterable[NodeId]) -> frozenset[NodeId]:
+        """Forget what is nodes' own and may be otherwise; return those nodes."""
         stale = set(numbers)
+        having: set[NodeId] = set()
         for key in touched:
             if key.startswith("class/"):
                 stale |= self.members.get(key[6:], {}).keys()
             elif key.startswith("extras/"):
-                stale.add(NodeId(int(key[7:])))
+                having.add(NodeId(int(key[7:])))
             elif key.startswith("peer/"):
-                stale |= self._owns.wearers(key)
+                having |= self._owns.peer_changed(key)
         self._owns.forget(stale)
+        self._owns.drop(having)
+        return frozenset(stale | having)
 
     # Standings -------------------------------------------------------------------------------------------------
 
@@ -257,14 +276,14 @@ class View:
             return WIREGUARD.data
         return self._users.get(user, (0, b""))[1]
 
-    def between(self, before: Standing, now: Standing) -> Difference | None:
+    def between(self, before: Standing, now: Standing, since: int) -> Difference | None:
         """Return how the peers of the scope differ, extras aside; None if it can no longer be told.
 
-        The result is shared: it may speak of the viewer itself, which the frame leaves out.
+        `since` is the last version at which the node was known to stand as `before` says. The result is shared: it may speak of the viewer itself, which the frame leaves out.
         """
-        key = (before.version, before.scope, now.scope)
+        key = (since, before.scope, now.scope)
         if key not in self._differences:
-            self._differences[key] = self._between(before.version, before.scope, now.scope)
+            self._differences[key] = self._between(since, before.scope, now.scope)
         return self._differences[key]
 
     def _between(self, version: int, old: Scope, new: Scope) -> Difference | None:
@@ -324,6 +343,16 @@ class View:
         """Return the nodes in a scope, sorted by id."""
         found = {n: f for name in scope.classes for n, f in self.members.get(name, {}).items()}
         return {number: scope.fragment(number, found[number]) for number in sorted(found)}
+
+
+def _is_narrow(key: str) -> bool:
+    """Return whether a change under the key is of a node as it is shown, or single nodes' own."""
+    return key.startswith(("node/", "extras/", "peer/"))
+
+
+def _concern(steps: Iterable[Step], own: frozenset[NodeId]) -> Concern:
+    shown = (each for step in steps for each in (step.before, step.after) if each is not None)
+    return Concern(frozenset(each.class_id for each in shown), own)
 
 
 def _sources_of(shown: Shown | None) -> tuple[str, list[str], bool] | None:
