@@ -14,7 +14,6 @@ Rule 6: what strangers may make us hold is bounded: `MAX_WAITING` octets of answ
 import asyncio
 import contextlib
 import secrets
-import socket
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, cast
 
@@ -29,14 +28,14 @@ from frontends.control.frontend import Frontend
 from frontends.control.outlet import MapStream
 from frontends.control.pages import page
 from frontends.control.routes import route
-from frontends.control.threshold import Threshold, Upgrade, refusal
+from frontends.control.threshold import Threshold, Upgrade, refusal, tune
 from frontends.wire import early, upgrade
 from frontends.wire.budget import MAX_BODIES
 from frontends.wire.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from frontends.wire.frames import RecordReader, RecordWriter
 from frontends.wire.http2 import BodyReceived, Event, GoneAway, Http2, RequestReceived, Role, StreamClosed
 from frontends.wire.keytext import Kind, show
-from frontends.wire.noise import PrivateKey, Responder
+from frontends.wire.noise import Asked, PrivateKey
 from frontends.wire.phases import Phase, Saw, step
 
 HANDSHAKE_SECONDS: Final = 10.0
@@ -52,8 +51,6 @@ REQUEST_SECONDS: Final = 30.0
 MAX_WAITING: Final = 2 * 1024 * 1024
 """Octets that may wait for the transport; map frames stop at `HIGH_WATER`, so more are answers that nobody reads."""
 KEY_OCTETS: Final = 32
-USER_TIMEOUT_MILLIS: Final = 90_000
-"""How long the kernel waits for an acknowledgement before it gives the other side up: longer than a keep-alive."""
 
 Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 _log = structlog.get_logger(__name__)
@@ -61,6 +58,12 @@ _log = structlog.get_logger(__name__)
 
 class Connection(asyncio.Protocol):
     """The protocol of one TCP connection; `spawn` starts its requests' tasks."""
+
+    __slots__ = (
+        "_address", "_applied", "_asked", "_bodies", "_deadline", "_door", "_frontend", "_http2", "_leaving", "_machine",
+        "_paused", "_phase", "_reader", "_seen", "_sent", "_spawn", "_stranger", "_streams", "_tasks", "_threshold",
+        "_transport", "_writer",
+    )  # fmt: skip
 
     def __init__(self, frontend: Frontend, door: Door, spawn: Spawn) -> None:
         self._frontend: Final = frontend
@@ -71,6 +74,8 @@ class Connection(asyncio.Protocol):
         self._address = ""
         self._deadline: asyncio.TimerHandle | None = None
         self._threshold: Threshold | None = Threshold()
+        self._applied: Asked | None = None
+        """The first half of the handshake, while it waits for its turn."""
         self._machine = MachineKey("")
         self._stranger = False
         """Whether the door counts this connection among the strangers."""
@@ -96,7 +101,7 @@ class Connection(asyncio.Protocol):
         """Begin."""
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=HIGH_WATER, low=LOW_WATER)
-        _tune(self._transport)
+        tune(self._transport)
         peer = self._transport.get_extra_info("peername")
         self._address = str(peer[0]) if peer else ""
         if not self._door.enter(self, self._address):
@@ -113,6 +118,8 @@ class Connection(asyncio.Protocol):
                 self._on_http1(data)
             elif self._phase in (Phase.SERVING, Phase.DRAINING):
                 self._on_records(data)
+            elif self._phase is Phase.HANDSHAKING:
+                raise RemoteProtocolError("the client spoke before its turn")
         except (ProtocolError, h11.RemoteProtocolError, h11.LocalProtocolError) as error:
             self._refuse(error)
 
@@ -135,6 +142,8 @@ class Connection(asyncio.Protocol):
             self._phase = step(self._phase, Saw.EOF)
         self._passed()
         self._acquaint()
+        self._door.admission.forget(self)
+        self._applied = None
         self._door.leave(self)
         for task in self._tasks.values():
             task.cancel()
@@ -150,30 +159,48 @@ class Connection(asyncio.Protocol):
         threshold = self._threshold
         asked = None if threshold is None else threshold.receive(data)
         if isinstance(asked, Upgrade):
-            if self._frontend.draining:
-                raise RemoteProtocolError("this frontend is about to end", status=503)
             self._phase = step(self._phase, Saw.UPGRADE)
-            self._switch(asked.initiation)
+            self._apply(asked.initiation)
         elif asked is not None and threshold is not None:
             self._phase = step(self._phase, Saw.REQUEST)
             answer = page(self._frontend, asked.method, asked.target)
             self._write(threshold.answer(answer, body=asked.method != "HEAD"))
             self.close()
 
-    def _switch(self, initiation: bytes) -> None:
-        ephemeral = PrivateKey(secrets.token_bytes(KEY_OCTETS))
-        response, session = Responder(self._frontend.identity.key, ephemeral).respond(initiation)
-        self._machine = MachineKey(show(Kind.MACHINE, session.remote_static))
+    def _apply(self, initiation: bytes) -> None:
+        """Ask to be let in."""
+        admission = self._door.admission
+        if self._frontend.draining or admission.is_full:
+            raise RemoteProtocolError("nobody is let in now", status=503)
+        self._applied = Asked(self._frontend.identity.key, initiation)
+        self._machine = MachineKey(show(Kind.MACHINE, self._applied.machine))
+        if not admission.ask(self, is_known=self._is_known()):
+            raise RemoteProtocolError("too many want to be let in", status=503)
+
+    def proceed(self) -> None:
+        """Finish the handshake."""
+        try:
+            self._switch()
+        except ProtocolError as error:
+            self._refuse(error)
+
+    def _switch(self) -> None:
+        applied, self._applied = self._applied, None
+        if applied is None:
+            return
         self._stranger = not self._is_known()
         if self._stranger and not self._door.admit(self._address):
             self._stranger = False  # not counted
             raise RemoteProtocolError("too many strangers are here", status=503)
+        response, session = applied.answer(PrivateKey(secrets.token_bytes(KEY_OCTETS)))
         self._phase = step(self._phase, Saw.INITIATION)
         self._passed()
         self._threshold = None
         self._reader, self._writer = RecordReader(session.receive), RecordWriter(session.send)
         self._http2 = Http2(Role.SERVER, asyncio.get_running_loop().time())
-        challenge = PrivateKey(secrets.token_bytes(KEY_OCTETS)).public
+        challenge = secrets.token_bytes(
+            KEY_OCTETS
+        )  # any octets are a public key; nobody here wants an answer
         first = self._writer.seal(early.build(challenge) + self._http2.data_to_send())
         self._write(b"".join((upgrade.SWITCHING, response, first)))
 
@@ -319,7 +346,7 @@ class Connection(asyncio.Protocol):
 
     def sweep(self, now: float) -> None:
         """Cut off a connection that is stuck, or idle for long."""
-        if any(now - began > REQUEST_SECONDS for _, began in self._asked.values()):
+        if self._asked and any(now - began > REQUEST_SECONDS for _, began in self._asked.values()):
             self.abort()
             return
         if self._stranger and self._is_known():
@@ -337,6 +364,7 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, error: Exception) -> None:
         """Say the last words that are possible, and hang up."""
+        self._applied = None
         if self._phase in (Phase.UPGRADING, Phase.HANDSHAKING):
             status = error.status if isinstance(error, RemoteProtocolError) else 400
             self._write(refusal(status))
@@ -369,12 +397,3 @@ class Connection(asyncio.Protocol):
         """Close at once."""
         if self._transport is not None:
             self._transport.abort()
-
-
-def _tune(transport: asyncio.Transport) -> None:
-    sock = transport.get_extra_info("socket")
-    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    with contextlib.suppress(OSError):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MILLIS)

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 from engine.ports import Fault
+from frontends.control.admission import Admission
 
 PENDING: Final = 2_000
 PENDING_PER_ADDRESS: Final = 100
@@ -21,6 +22,8 @@ PENDING_PER_ADDRESS: Final = 100
 STRANGERS: Final = 2_000
 STRANGERS_PER_ADDRESS: Final = 100
 """As at the threshold. Machines that wait for an approval are strangers, and a login queue holds 1,000 of them."""
+ROUNDS: Final = 10
+"""With a look every half second each connection is looked at every 5 s: it bounds times of 30 s and more."""
 _PREFIX_V6: Final = 64
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -54,6 +57,9 @@ class Door:
         self.empty: Final = asyncio.Event()
         """Set while nobody is inside."""
         self.empty.set()
+        self._unswept: list[Guest] = []
+        """Who has not had a turn in this round."""
+        self.admission: Final = Admission()
         self._pending: Final = _Crowd(PENDING, PENDING_PER_ADDRESS, exempt)
         self._strangers: Final = _Crowd(STRANGERS, STRANGERS_PER_ADDRESS, exempt)
 
@@ -76,6 +82,15 @@ class Door:
     def known(self, address: str) -> None:
         """Take note that an admitted connection's machine has a node now, or that the connection is gone."""
         self._strangers.remove(address)
+
+    def sweep(self, now: float) -> None:
+        """Let a part of the connections look after themselves: each has its turn in `ROUNDS` of these."""
+        if not self._unswept:
+            self._unswept = list(self.guests)
+        for _ in range(min(len(self._unswept), len(self.guests) // ROUNDS + 1)):
+            guest = self._unswept.pop()
+            if guest in self.guests:
+                guest.sweep(now)
 
     def leave(self, guest: Guest) -> None:
         """Forget a connection."""

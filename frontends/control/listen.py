@@ -144,6 +144,4 @@ async def _watch(frontend: Frontend, door: Door, tell: Tell) -> None:
                 gc.freeze()  # what is loaded now stays; collections need not look at it
                 frozen = True
         before = age
-        now = asyncio.get_running_loop().time()
-        for guest in list(door.guests):
-            guest.sweep(now)
+        door.sweep(asyncio.get_running_loop().time())

@@ -5,7 +5,10 @@ Rule 2: what a request may cost is bounded: `MAX_HEAD` octets before it is whole
 Rule 3: who is turned away because of load hears when to come back, at a time of its own.
 """
 
+import asyncio
+import contextlib
 import random
+import socket
 from typing import Final, NamedTuple
 
 import h11
@@ -18,6 +21,8 @@ MAX_HEAD: Final = 16 * 1024
 """Octets of a request's head."""
 MAX_IGNORED_BODY: Final = 64 * 1024
 OVERLOADED: Final = 503
+USER_TIMEOUT_MILLIS: Final = 90_000
+"""How long the kernel waits for an acknowledgement before it gives the other side up: longer than a keep-alive."""
 
 
 class Upgrade(NamedTuple):
@@ -87,3 +92,13 @@ def refusal(status: int) -> bytes:
     """Return the whole answer to a request that is not served (rule 3)."""
     later = b"retry-after: %d\r\n" % random.randint(1, 5) if status == OVERLOADED else b""  # noqa: S311 (spreads load)
     return b"HTTP/1.1 %d Refused\r\nconnection: close\r\n%bcontent-length: 0\r\n\r\n" % (status, later)
+
+
+def tune(transport: asyncio.Transport) -> None:
+    """Set what a connection's socket is to do."""
+    sock = transport.get_extra_info("socket")
+    if sock is None or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MILLIS)

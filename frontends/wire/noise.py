@@ -174,24 +174,47 @@ def initiation_version(initiation: bytes) -> int:
     return int(version)
 
 
-def _respond(static: PrivateKey, ephemeral: PrivateKey, initiation: bytes) -> tuple[bytes, Session]:
-    version = initiation_version(initiation)
-    noise = _Symmetric(version, static.public)
-    remote_ephemeral = initiation[_INITIATION_HEAD.size : _INITIATION_HEAD.size + KEY_LENGTH]
-    noise.mix_hash(remote_ephemeral)
-    cipher = noise.mix_key(static.shared(remote_ephemeral))
-    remote_static = noise.open(cipher, initiation[_INITIATION_HEAD.size + KEY_LENGTH : _SEALED_KEY_END])
-    cipher = noise.mix_key(static.shared(remote_static))
-    noise.open(cipher, initiation[_SEALED_KEY_END:])
+class Asked:
+    """An initiation that was read and found genuine: who asks is known, and has no answer yet."""
 
-    noise.mix_hash(ephemeral.public)
-    noise.mix_key(ephemeral.shared(remote_ephemeral))
-    cipher = noise.mix_key(ephemeral.shared(remote_static))
-    tag = noise.seal(cipher, b"")
-    head = _RESPONSE_HEAD.pack(_RESPONSE_TYPE, RESPONSE_LENGTH - _RESPONSE_HEAD.size)
-    from_client, to_client = noise.split()
-    session = Session(to_client, from_client, remote_static, version, noise.hash)
-    return head + ephemeral.public + tag, session
+    __slots__ = ("_noise", "_remote_ephemeral", "machine", "version")
+
+    def __init__(self, static: PrivateKey, initiation: bytes) -> None:
+        """Read it: half of the handshake's work.
+
+        Raises:
+            RemoteProtocolError: the initiation is malformed or forged.
+        """
+        self.version: Final = initiation_version(initiation)
+        noise = _Symmetric(self.version, static.public)
+        self._remote_ephemeral: Final = initiation[_INITIATION_HEAD.size : _INITIATION_HEAD.size + KEY_LENGTH]
+        noise.mix_hash(self._remote_ephemeral)
+        cipher = noise.mix_key(static.shared(self._remote_ephemeral))
+        self.machine: Final = noise.open(
+            cipher, initiation[_INITIATION_HEAD.size + KEY_LENGTH : _SEALED_KEY_END]
+        )
+        """The other side's static public key."""
+        cipher = noise.mix_key(static.shared(self.machine))
+        noise.open(cipher, initiation[_SEALED_KEY_END:])
+        self._noise: _Symmetric | None = noise
+
+    def answer(self, ephemeral: PrivateKey) -> tuple[bytes, Session]:
+        """Return the 51 bytes of the response, and the server's session; once.
+
+        Raises:
+            LocalProtocolError: it was answered before.
+        """
+        noise, self._noise = self._noise, None
+        if noise is None:
+            raise LocalProtocolError("a handshake is answered once")
+        noise.mix_hash(ephemeral.public)
+        noise.mix_key(ephemeral.shared(self._remote_ephemeral))
+        cipher = noise.mix_key(ephemeral.shared(self.machine))
+        tag = noise.seal(cipher, b"")
+        head = _RESPONSE_HEAD.pack(_RESPONSE_TYPE, RESPONSE_LENGTH - _RESPONSE_HEAD.size)
+        from_client, to_client = noise.split()
+        session = Session(to_client, from_client, self.machine, self.version, noise.hash)
+        return head + ephemeral.public + tag, session
 
 
 class Initiator:
@@ -255,4 +278,5 @@ class Responder:
         keys, self._keys = self._keys, None
         if keys is None:
             raise LocalProtocolError("a handshake is answered once")
-        return _respond(*keys, initiation)
+        static, ephemeral = keys
+        return Asked(static, initiation).answer(ephemeral)

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from frontends.control.door import PENDING, STRANGERS, STRANGERS_PER_ADDRESS, Door, place_of
+from engine.ports import Fault
+from frontends.control.door import PENDING, ROUNDS, STRANGERS, STRANGERS_PER_ADDRESS, Door, place_of
 from tests.unit.control.test_connection import Socket
 
 
@@ -64,3 +65,49 @@ async def test_nobody_is_inside_once_all_have_left() -> None:
     door.leave(guest)
     async with asyncio.timeout(1):
         await door.empty.wait()
+
+
+class Swept(Visitor):
+    """A guest that counts how often it has looked after itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.swept = 0
+
+    def sweep(self, now: float) -> None:
+        self.swept += int(now >= 0)
+
+
+@pytest.mark.parametrize("count", [1, ROUNDS - 1, ROUNDS, 3 * ROUNDS + 1])
+async def test_everybody_has_a_turn_in_so_many_sweeps_and_nobody_all_of_them(count: int) -> None:
+    door, guests = Door(), [Swept() for _ in range(count)]
+    for guest in guests:
+        door.enter(guest, "127.0.0.1")
+    for _ in range(ROUNDS):
+        door.sweep(0.0)
+    assert all(guest.swept for guest in guests)
+    assert sum(guest.swept for guest in guests) <= count + ROUNDS
+    door.leave(guests[0])
+    before = guests[0].swept
+    for _ in range(2 * ROUNDS):
+        door.sweep(0.0)
+    assert guests[0].swept == before
+
+
+async def test_a_balancer_is_bounded_only_in_all() -> None:
+    door = Door(("10.0.0.5", "2001:db8:7::/48"))
+    assert all(door.admit("10.0.0.5") for _ in range(2 * STRANGERS_PER_ADDRESS))
+    assert all(door.admit("2001:db8:7::1") for _ in range(2 * STRANGERS_PER_ADDRESS))
+    assert all(door.admit("10.0.0.6") for _ in range(STRANGERS_PER_ADDRESS))
+    assert not door.admit("10.0.0.6")
+    for _ in range(2 * STRANGERS_PER_ADDRESS):
+        door.known("10.0.0.5")
+    assert door.admit("10.0.0.5")
+
+
+def test_a_balancer_that_is_no_address_is_named() -> None:
+    async def make() -> Door:
+        return Door(("balancer.example",))
+
+    with pytest.raises(Fault, match=r"balancer\.example"):
+        asyncio.run(make())

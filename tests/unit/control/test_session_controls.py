@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from engine.domain.events import ExtraConfig
 from engine.domain.values import NodeId, PeerId
 from engine.policy.policy import SshUse
+from frontends.control.concern import Concern
 from frontends.control.view import View
 from tests.unit.control import rulebook
 from tests.unit.control.objects import to
@@ -33,6 +35,10 @@ def course(machine: Frames) -> None:
         lambda: machine.join(NodeId(3), tagged, ("10.1.0.0/16",), ("0.0.0.0/0", "::/0")),
         lambda: machine.connect(
             number=NodeId(3), peers={PeerId(100_000_001)}, masq="10.9.0.9", left=None, jailed=False
+        ),
+        lambda: machine.report(number=NodeId(1), online=True, ports=3, host=False),
+        lambda: machine.put_external(
+            number=100_000_001, allowed=("10.9.0.0/16",), ports=2, extra=ExtraConfig(), state={}
         ),
         lambda: machine.gather(name="s1", classes={here, tagged}, is_source=True),
         lambda: machine.delete(NodeId(65)),
@@ -132,6 +138,39 @@ def demotes_nobody(view: View) -> None:
     spoil(view, "_common_of", lambda _: view._common)
 
 
+def concerns_nobody(view: View) -> None:
+    spoil(view, "concerns", lambda _standing, _since: False)
+
+
+def concerns_no_viewers(view: View) -> None:
+    add = view._concerns.add
+    spoil(
+        view._concerns,
+        "add",
+        lambda version, found: add(version, found and found._replace(classes=frozenset())),
+    )
+
+
+def concerns_no_owners(view: View) -> None:
+    add = view._concerns.add
+    spoil(
+        view._concerns,
+        "add",
+        lambda version, found: add(version, found and found._replace(nodes=frozenset())),
+    )
+
+
+def takes_every_change_for_a_narrow_one(view: View) -> None:
+    add = view._concerns.add
+    spoil(
+        view._concerns, "add", lambda version, found: add(version, found or Concern(frozenset(), frozenset()))
+    )
+
+
+def misses_relays_that_change(view: View) -> None:
+    spoil(view._owns._relayed, "changed", lambda _: set[NodeId]())
+
+
 def spoil(part: object, name: str, by: object) -> None:
     setattr(part, name, by)
 
@@ -157,6 +196,11 @@ def test_a_right_view_survives_the_course() -> None:
         carries_every_set,
         forgets_no_own_part,
         demotes_nobody,
+        concerns_nobody,
+        concerns_no_viewers,
+        concerns_no_owners,
+        takes_every_change_for_a_narrow_one,
+        misses_relays_that_change,
     ],
 )
 def test_a_view_that_is_wrong_in_one_thing_is_found(wrong: Wrong) -> None:
