@@ -9,6 +9,7 @@ from typing import Final
 from frontends.cli.main import main as netmap
 from frontends.control import session
 from frontends.control.difference import Difference
+from frontends.control.relayed import moved
 
 PROGRAM: Final = (sys.executable, "-m", "tests.soak.broken")
 """What takes the place of `netmap`."""
@@ -16,5 +17,5 @@ PROGRAM: Final = (sys.executable, "-m", "tests.soak.broken")
 
 if __name__ == "__main__":
     Difference.removed = lambda *_: []  # type: ignore[method-assign]
-    session._extras_gone = lambda *_: []
+    vars(session)["moved"] = lambda before, now: ([], moved(before, now)[1])
     netmap()
