@@ -1,13 +1,17 @@
 """The composition root of the engine's process.
 
 Rule 1: at `stop` it takes no more, appends what it has decided, answers, and lets go of the store.
-Rule 2: a deposed engine ends with `WrongFence`; whoever started it may start it again, as a standby.
+Rule 2: an engine that is deposed, or has lost its store or its bus, lets go of everything and stands by again, in the same
+        process: a supervisor has nothing to do, and whatever it knew is read anew.
+Rule 3: a fault before it was ever ready ends it: that is a mistake in the settings, and is told at once.
 """
 
 import asyncio
 import contextlib
 import gc
 import hashlib
+import os
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
@@ -40,14 +44,21 @@ from engine.application.lookups import Lookups
 from engine.application.provisioner import Provisioner
 from engine.application.quiet import Quiet
 from engine.application.registration import Registration
-from engine.application.service import Commands, serve
+from engine.application.service import VERSION, Commands, serve
+from engine.application.standby import Standby
 from engine.config import Settings
+from engine.contracts import subjects
 from engine.domain.commands import SetDerpMap
 from engine.domain.errors import Refusal
 from engine.domain.values import CommandId, TailnetName
-from engine.ports import EventReader, EventStore, Fault, WrongFence
+from engine.ports import EventReader, EventStore, Fault, Undecodable, WrongFence
 
 _LOG: Final = structlog.get_logger()
+AGAIN_SECONDS: Final = 1.0
+"""From the end of one reign to the next try."""
+ACTIVE: Final = "active"
+STANDBY: Final = "standby"
+"""What `$SRV.INFO.netmap-engine` says of an engine, under `state`."""
 KEYS: Final = "keys"
 """The folder of the key ring in the directory of the settings."""
 CHECKPOINTS: Final = "checkpoints"
@@ -55,18 +66,39 @@ CHECKPOINTS: Final = "checkpoints"
 
 
 async def run_engine(settings: Settings, stop: asyncio.Event) -> None:
-    """Decide commands until `stop`.
+    """Decide commands until `stop`; as a standby as long as another engine does (rules 2 and 3).
 
     Raises:
-        WrongFence: another engine has taken over.
-        Fault: the store or the bus cannot be opened.
+        Fault: the store or the bus cannot be opened at the start, or the log cannot be understood.
     """
+    was_ready = asyncio.Event()
+    while not stop.is_set():
+        try:
+            await _reign(settings, stop, was_ready)
+        except* WrongFence as deposed:
+            _LOG.warning("engine.deposed", why=str(_first_of(deposed)))
+        except* Undecodable as unread:
+            raise Fault(str(_first_of(unread))) from None
+        except* Fault as failed:
+            if not was_ready.is_set():
+                raise Fault(str(_first_of(failed))) from None
+            _LOG.error("engine.failed", fault=str(_first_of(failed)))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), AGAIN_SECONDS)
+
+
+async def _reign(settings: Settings, stop: asyncio.Event, ready: asyncio.Event) -> None:
+    """Take the store, decide until `stop` or until another engine has taken over."""
     clock = SystemClock()
     ids = RandomIds(clock)
     async with _opened(settings) as (store, bus), _reader(settings) as reader:
         keyring = FileKeyRing(Path(settings.directory) / KEYS)
         engine = Engine(store, clock, ids, keyring)
-        if not await _started(engine, stop):
+        place = {"state": STANDBY, "host": socket.gethostname(), "process": str(os.getpid())}
+        await bus.serve(
+            subjects.ENGINE_SERVICE, VERSION, "An engine, active or standing by", (), metadata=place
+        )
+        if not await _started(engine, Standby(reader), stop):
             return
         gc.collect()
         gc.freeze()
@@ -101,11 +133,19 @@ async def run_engine(settings: Settings, stop: asyncio.Event) -> None:
                 await _set_derp_map(engine, settings.derp_map)
                 await serve(bus, tailnet, commands, registration, checkpoints)
                 group.create_task(_release_at(stop, logins))
+                place["state"] = ACTIVE
+                ready.set()
                 _LOG.info("engine.ready", position=engine.head().position, epoch=engine.head().epoch)
-        except* WrongFence:
-            raise WrongFence("another engine has taken over this log") from None
-        except* Fault as group_:
-            raise Fault(str(group_.exceptions[0])) from None
+        finally:
+            logins.release()
+
+
+def _first_of(group: BaseExceptionGroup[Fault]) -> BaseException:
+    """Return the first fault of a group, and of the groups in it."""
+    first: BaseException = group
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first
 
 
 @contextlib.asynccontextmanager
@@ -150,9 +190,9 @@ async def _opened(settings: Settings) -> AsyncIterator[tuple[EventStore, NatsBus
         await store.close()
 
 
-async def _started(engine: Engine, stop: asyncio.Event) -> bool:
+async def _started(engine: Engine, standby: Standby, stop: asyncio.Event) -> bool:
     """Start the engine, which as a standby may take for ever; return False when told to stop first."""
-    starting = asyncio.ensure_future(engine.start())
+    starting = asyncio.ensure_future(engine.start(standby))
     stopping = asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)

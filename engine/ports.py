@@ -121,6 +121,10 @@ class EventStore(EventReader, Protocol):
         """
         ...
 
+    async def held(self) -> None:
+        """Wait as long as this is the one engine's store; raise `WrongFence` when it is not, or nobody knows."""
+        ...
+
     async def append(self, batch: Sequence[Pending]) -> Sequence[Recorded]:
         """Append all or nothing, durably, in one transaction.
 
@@ -205,8 +209,16 @@ class Bus(Protocol):
         """
         ...
 
-    async def serve(self, name: str, version: str, description: str, endpoints: Sequence[Endpoint]) -> None:
-        """Answer requests as a `nats.micro` service, until the bus closes.
+    async def serve(
+        self,
+        name: str,
+        version: str,
+        description: str,
+        endpoints: Sequence[Endpoint],
+        *,
+        metadata: dict[str, str] | None = None,
+    ) -> None:
+        """Answer requests as a `nats.micro` service, until the bus closes; `metadata` is told as it is then.
 
         Many requests are answered at a time. Endpoints are tried in order and the first whose subject matches
         answers: a request has one answer even when a later endpoint's wildcard matches too.

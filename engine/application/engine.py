@@ -7,7 +7,8 @@ Rule 1: an accepted command has a receipt in its own transaction; a resend of th
 Rule 2: a refused command leaves nothing; a resend of it is decided anew.
 Rule 3: what was decided on uncommitted state, also a refusal, is told after the commit, or not at all.
 Rule 4: after a fault every waiter hears "unknown", and the state is read anew before anything else is decided.
-Rule 5: nothing waits without a bound: `QUEUE` commands, then `engine.overloaded`.
+Rule 5: an engine whose store is no longer its own decides nothing more, whatever it is waiting for (L6).
+Rule 6: nothing waits without a bound: `QUEUE` commands, then `engine.overloaded`.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ import structlog
 
 from engine.application.ledger import Ledger, Order, accepted_before, accepted_now
 from engine.application.sealing import sealed_order
+from engine.application.standby import Standby
 from engine.contracts.checkpoint import Checkpoint
 from engine.contracts.queries import HeadReply
 from engine.contracts.requests import Accepted
@@ -144,14 +146,23 @@ class Engine:
         """Let the watcher see the records of each commit, before the commands are answered."""
         self._watchers.append(watcher)
 
-    async def start(self) -> None:
-        """Take the store, read the log, and begin one in an empty store.
+    async def start(self, standby: Standby | None = None) -> None:
+        """Take the store, read the log, and begin one in an empty store; a standby's ledger is kept warm meanwhile.
 
         Raises:
             Fault: the store cannot be taken or read.
         """
-        await self._store.open()
-        self._ledger = await Ledger.replay(self._store)
+        if standby is None:
+            await self._store.open()
+            self._ledger = await Ledger.replay(self._store)
+        else:
+            following = asyncio.create_task(standby.follow())
+            try:
+                await self._store.open()
+            finally:
+                following.cancel()
+                await asyncio.gather(following, return_exceptions=True)
+            self._ledger = await standby.taken_over(self._store)
         if not self._ledger.position:
             event = LogStarted(epoch=Epoch(self._ids.token()))
             pending = self._ledger.start(event, self._ids.command_id(), self._clock.now())
@@ -165,8 +176,10 @@ class Engine:
             WrongFence: another engine has taken over.
         """
         async with asyncio.TaskGroup() as group:
+            watching = group.create_task(self._store.held())
             group.create_task(self._close_at(stop))
-            group.create_task(self._write_until(stop))
+            await group.create_task(self._write_until(stop))
+            watching.cancel()
 
     async def handle(self, order: Order) -> Accepted:
         """Decide the command and return its answer after the commit.

@@ -15,6 +15,7 @@ from typing import Final
 from engine.domain.values import CommandId, TailnetName
 
 ROOT: Final = "netmap.v1"
+ENGINE_SERVICE: Final = "netmap-engine"
 COMMAND_SERVICE: Final = "netmap-commands"
 REGISTRATION_SERVICE: Final = "netmap-registration"
 EVENT_SERVICE: Final = "netmap-events"

@@ -85,7 +85,15 @@ class MemoryBus:
         self.hub.inboxes.append(entry)
         return entry[1]
 
-    async def serve(self, name: str, version: str, description: str, endpoints: Sequence[Endpoint]) -> None:  # noqa: ARG002 (discovery is not for memory)
+    async def serve(
+        self,
+        name: str,
+        version: str,  # noqa: ARG002 (discovery is not for memory)
+        description: str,  # noqa: ARG002
+        endpoints: Sequence[Endpoint],
+        *,
+        metadata: dict[str, str] | None = None,  # noqa: ARG002
+    ) -> None:
         """See `Bus.serve`."""
         self._must_be_open()
         entry = (name, tuple(endpoints))

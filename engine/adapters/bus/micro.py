@@ -59,16 +59,19 @@ class _CountingService(Service):
 class MicroService:
     """One service of one connection."""
 
-    def __init__(self, client: Client, endpoints: tuple[Endpoint, ...]) -> None:
+    def __init__(
+        self, client: Client, endpoints: tuple[Endpoint, ...], metadata: dict[str, str] | None = None
+    ) -> None:
         self._client = client
         self._endpoints = endpoints
+        self._metadata = metadata  # told as it is when somebody asks
         self._counts = {endpoint.name: _Count() for endpoint in endpoints}
         self._tasks: set[asyncio.Task[None]] = set()
         self._service: _CountingService | None = None
 
     async def start(self, name: str, version: str, description: str) -> None:
         """Listen; the server has every subscription when this returns."""
-        config = ServiceConfig(name=name, version=version, description=description)
+        config = ServiceConfig(name=name, version=version, description=description, metadata=self._metadata)
         self._service = _CountingService(self._client, config, self._counts)
         await self._service.start()
         for endpoint in self._endpoints:

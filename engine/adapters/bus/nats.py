@@ -112,9 +112,17 @@ class NatsBus:
         self._inboxes.append(inbox)
         return inbox
 
-    async def serve(self, name: str, version: str, description: str, endpoints: Sequence[Endpoint]) -> None:
+    async def serve(
+        self,
+        name: str,
+        version: str,
+        description: str,
+        endpoints: Sequence[Endpoint],
+        *,
+        metadata: dict[str, str] | None = None,
+    ) -> None:
         """See `Bus.serve`."""
-        service = MicroService(self.client, tuple(endpoints))
+        service = MicroService(self.client, tuple(endpoints), metadata)
         self._services.append(service)
         with _faults():
             await service.start(name, version, description)

@@ -43,6 +43,10 @@ class Recording(Protocol):
         """Try to become the one engine; False as long as another one is, and it makes sense to wait."""
         ...
 
+    def holds(self) -> bool:
+        """Return whether what `take` got is still ours, as far as is known without asking."""
+        ...
+
     def prepare(self) -> None:
         """Make the tables, check the settings, raise the fence; only for who was let in by `take`."""
         ...
@@ -81,6 +85,10 @@ class Log:
             return self._recording.take()
         except self._recording.errors as error:
             raise _fault("the store cannot be opened", error) from error
+
+    def holds(self) -> bool:
+        """Return whether this still is the one engine's log, as far as is known."""
+        return self._recording.holds()
 
     def prepare(self) -> None:
         """Make the store ready for appends, and find its head.

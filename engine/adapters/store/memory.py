@@ -3,6 +3,7 @@
 A `MemoryLog` is what a disk is to the others: stores and readers come and go, it stays.
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -56,6 +57,10 @@ class MemoryRecording:
         self._log.engine = self
         return True
 
+    def holds(self) -> bool:
+        """Return whether this still is the log's engine."""
+        return self._log.engine is self
+
     def prepare(self) -> None:
         """Do nothing: there is nothing to prepare."""
 
@@ -106,6 +111,10 @@ class MemoryEventStore(MemoryEventReader):
         log = self._opened()
         log.take()
         log.prepare()
+
+    async def held(self) -> None:
+        """Wait for ever: nobody takes a log in memory over."""
+        await asyncio.Event().wait()
 
     async def append(self, batch: Sequence[Pending]) -> Sequence[Recorded]:
         """Append all or nothing; see `EventStore.append`."""

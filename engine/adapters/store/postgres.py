@@ -1,6 +1,6 @@
 """A log in a PostgreSQL database, over the library's recorder; one log to a database.
 
-Rule 1: one engine holds a session's advisory lock; others stand by. The lock elects; it protects nothing.
+Rule 1: one engine holds a session's advisory lock (`lease.py`); others stand by. The lock elects; it protects nothing.
 Rule 2: what protects is the fence (L6): who takes over raises the number in `netmap_fence`, and every append locks and
         reads that row in its own transaction. A deposed engine gets `WrongFence`.
 Rule 3: that row's lock lets one append at a time through, until it has committed, so that readers never see a position
@@ -33,11 +33,9 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.sql import SQL, Identifier
 
 from engine.adapters.store.cutting import CuttableDatastore
+from engine.adapters.store.lease import SILENT_SECONDS, Lease
 from engine.adapters.store.log import LogMovedError
 from engine.ports import Fault, WrongFence
-
-LOCK: Final = int.from_bytes(b"netmap\0\1")
-"""The key of the advisory lock; locks are per database."""
 
 REQUIRED: Final[Mapping[str, frozenset[str]]] = {
     "fsync": frozenset({"on"}),
@@ -66,10 +64,15 @@ POOL_TIMEOUT: Final = 5.0
 _MAKE_FENCE: Final = """
     CREATE TABLE IF NOT EXISTS netmap_fence (one boolean PRIMARY KEY DEFAULT true CHECK (one), fence bigint NOT NULL)
 """
+_FENCE_PATIENCE: Final = "SET LOCAL lock_timeout = '1s'"
 _RAISE_FENCE: Final = """
     INSERT INTO netmap_fence AS f (fence) VALUES (1) ON CONFLICT (one) DO UPDATE SET fence = f.fence + 1 RETURNING fence
 """
 
+_END_APPENDS: Final = """
+    SELECT pg_terminate_backend(pid) FROM pg_locks
+    WHERE relation = to_regclass('netmap_fence') AND granted AND pid <> pg_backend_pid()
+"""
 _END_CUT: Final = """
     SELECT pg_terminate_backend(pid) FROM pg_locks
     WHERE pid = ANY(%s) AND relation = to_regclass('netmap_fence') AND granted
@@ -96,9 +99,19 @@ class FencedRecorder(PostgresApplicationRecorder):
         del self.sql_create_statements[self.create_insert_function_statement_index]
 
     def raise_fence(self) -> None:
-        """Depose whoever was the engine; waits for its append to end."""
+        """Depose whoever was the engine; its append has a second to end, and is ended then."""
         with self.datastore.transaction(commit=True) as cursor:
             cursor.execute(_MAKE_FENCE)
+        try:
+            self._raise_fence()
+        except OperationalError:  # a stopped engine's append would hold the row for ever
+            with self.datastore.cursor() as cursor:
+                cursor.execute(_END_APPENDS)
+            self._raise_fence()
+
+    def _raise_fence(self) -> None:
+        with self.datastore.transaction(commit=True) as cursor:
+            cursor.execute(_FENCE_PATIENCE)
             row = cursor.execute(_RAISE_FENCE).fetchone()
             self.fence = row["fence"] if row else 0
 
@@ -152,12 +165,18 @@ class PostgresRecording:
         url: a connection string, as libpq has them.
         read_only: for readers (rule 5).
         recorder: what appends.
+        silent: seconds of silence after which an engine that has the lock is deposed (`lease.py`).
     """
 
     errors: tuple[type[Exception], ...] = (EventSourcingError, psycopg.Error, OSError)
 
     def __init__(
-        self, url: str, *, read_only: bool = False, recorder: type[FencedRecorder] = FencedRecorder
+        self,
+        url: str,
+        *,
+        read_only: bool = False,
+        recorder: type[FencedRecorder] = FencedRecorder,
+        silent: float = SILENT_SECONDS,
     ) -> None:
         try:
             self._parameters: dict[str, Any] = {**CONNECTION, **conninfo_to_dict(url)}
@@ -171,7 +190,7 @@ class PostgresRecording:
         self._make = recorder
         self._datastore = self._connect()
         self._recorder: FencedRecorder | None = None
-        self._lock: psycopg.Connection[Any] | None = None
+        self._lease = Lease(self._parameters, silent=silent)
 
     def recorder(self) -> FencedRecorder:
         """Return the recorder.
@@ -186,11 +205,12 @@ class PostgresRecording:
         return self._recorder
 
     def take(self) -> bool:
-        """Try to get the advisory lock; False as long as another session has it."""
-        if self._lock is None:
-            self._lock = psycopg.connect(**self._parameters, autocommit=True)
-        row = self._lock.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)).fetchone()
-        return bool(row and row[0])
+        """Try to get the lock, and depose a silent holder; False as long as another session has it."""
+        return self._lease.take()
+
+    def holds(self) -> bool:
+        """Return whether the lock is still ours, as far as we know."""
+        return self._lease.is_held
 
     def prepare(self) -> None:
         """Check the settings, make the tables, raise the fence.
@@ -201,8 +221,8 @@ class PostgresRecording:
         with self._datastore.cursor() as cursor:
             _check_settings(cursor)
         recorder = self._make(self._datastore)
+        recorder.raise_fence()  # first: an append that was left in the middle would keep the tables locked
         recorder.create_table()
-        recorder.raise_fence()
         self._recorder = recorder
 
     def fill(self, rows: Iterable[Notification]) -> None:
@@ -231,9 +251,7 @@ class PostgresRecording:
     def close(self) -> None:
         """Close the connections; the lock goes with its own, last."""
         self._datastore.close()
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        self._lease.close()
 
     def _connect(self) -> CuttableDatastore:
         """Return a datastore whose pool connects as the URL says, with parameters that the library does not know."""

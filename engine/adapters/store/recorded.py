@@ -17,11 +17,13 @@ import structlog
 
 from engine.adapters.store.log import Log
 from engine.domain.values import Position
-from engine.ports import Fault, Head, Pending, Recorded
+from engine.ports import Fault, Head, Pending, Recorded, WrongFence
 
 STANDBY: Final = 0.5
 """Seconds between two tries of a standby. A blocking lock would hold back VACUUM for as long as it waits."""
 
+LOOK_SECONDS: Final = 0.2
+"""Between two looks whether the lock is still held."""
 LIMIT_SECONDS: Final = 10.0
 """A disk under load may take seconds for a commit; who waits for the engine has given up by then."""
 
@@ -91,13 +93,30 @@ class RecordedStore(RecordedReader):
         try:
             if not await self._in(self._writing, self._log.take):
                 _log.info("another engine is active: standing by")
-                while not await self._in(self._writing, self._log.take):  # noqa: ASYNC110 (a server sets no event)
+                while not await self._taken():  # noqa: ASYNC110 (a server sets no event)
                     await asyncio.sleep(STANDBY)
                 _log.info("the other engine is gone: taking over")
-            await self._in(self._writing, self._log.prepare)
+            with self._limited():
+                await self._in(self._writing, self._log.prepare)
         except BaseException:
             await self.close()
             raise
+
+    async def _taken(self) -> bool:
+        """Try again; a store that is out of reach for a while is no reason to give up."""
+        try:
+            return await self._in(self._writing, self._log.take)
+        except Fault as fault:
+            if self._closed:
+                raise
+            _log.warning("standby: the store is out of reach", fault=str(fault))
+            return False
+
+    async def held(self) -> None:
+        """Wait until this is no longer the one engine's store; see `EventStore.held`."""
+        while self._log.holds():  # noqa: ASYNC110 (another thread finds out, with a server)
+            await asyncio.sleep(LOOK_SECONDS)
+        raise WrongFence("the lock of this log is lost: another engine may have it")
 
     async def append(self, batch: Sequence[Pending]) -> Sequence[Recorded]:
         """Append all or nothing, durably; see `EventStore.append`."""

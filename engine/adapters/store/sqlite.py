@@ -104,6 +104,10 @@ class SqliteRecording:
         self._lock = lock
         return True
 
+    def holds(self) -> bool:
+        """Return True: nobody can take a lock file away."""
+        return True
+
     def prepare(self) -> None:
         """Make the file, readable for its owner only, and its table."""
         if not self._path.exists():
