@@ -45,6 +45,7 @@ main = Nouns(
         "dns": f"{_HERE}.dns:dns",
         "settings": f"{_HERE}.settings:settings",
         "policy": f"{_HERE}.policy:policy",
+        "admin": f"{_HERE}.admin:admin",
         "health": f"{_HERE}.health:health",
         "version": f"{_HERE}.version:version",
         "completion": f"{_HERE}.completion:completion",

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import msgspec
 
+from engine.adapters.bus.certificates import make, utc
 from engine.adapters.bus.context import Context, context_path, inbox_of
 from engine.adapters.bus.server import binary
-from engine.adapters.bus.server_config import ROLES, ROUTE_USER, Member, Plan, render
+from engine.adapters.bus.server_config import ROLES, ROUTE_USER, Member, Plan, Tls, render
+from engine.adapters.clock import SystemClock
 from engine.domain.values import DEFAULT_TAILNET
 
 ROUTE_PASSWORD = "route-password"
@@ -28,27 +30,50 @@ class Brokers:
         address: all listen on it.
         ports: where clients come in, by the server's name.
         routes: where the other servers come in.
+        tls: with certificates of an authority of their own, for clients and among themselves.
     """
 
     def __init__(
-        self, directory: Path, address: str, ports: Mapping[str, int], routes: Mapping[str, int]
+        self,
+        directory: Path,
+        address: str,
+        ports: Mapping[str, int],
+        routes: Mapping[str, int],
+        *,
+        tls: bool = False,
     ) -> None:
         self.directory = directory
         self.ports = ports
         self._address = address
         self._routes = routes
+        self._tls = tls
 
     @property
     def url(self) -> str:
         """Every server's, with commas between."""
-        return ",".join(f"nats://{self._address}:{port}" for port in self.ports.values())
+        scheme = "tls" if self._tls else "nats"
+        return ",".join(f"{scheme}://{self._address}:{port}" for port in self.ports.values())
+
+    @property
+    def certificates(self) -> Path:
+        """Where the authority's and everybody's folder is, with TLS."""
+        return self.directory / "certificates"
 
     def write(self) -> None:
         """Write the files."""
+        if self._tls:
+            servers = dict.fromkeys(self.ports, (self._address,))
+            make(self.certificates, servers, ROLES, utc(SystemClock().now()))
         passwords = {role: f"password-of-{role}" for role in ROLES}
         context_path(str(self.directory), ROLES[0]).parent.mkdir(mode=0o700, exist_ok=True)
         for role in ROLES:
-            context = Context(url=self.url, user=role, password=passwords[role], inbox_prefix=inbox_of(role))
+            context = Context(
+                url=self.url,
+                user=role,
+                password=passwords[role],
+                inbox_prefix=inbox_of(role),
+                **self._files(role),
+            )
             context_path(str(self.directory), role).write_bytes(msgspec.json.encode(context))
         for name in self.ports:
             self._conf(name).write_text(render(self._plan(name, passwords)))
@@ -61,10 +86,18 @@ class Brokers:
         """Take a server's data away; it must not run."""
         shutil.rmtree(self._data(name), ignore_errors=True)
 
+    def _files(self, role: str) -> dict[str, str]:
+        if not self._tls:
+            return {}
+        files = {"ca": "ca.pem", "cert": "cert.pem", "key": "key.pem"}
+        return {field: str((self.certificates / role / file).absolute()) for field, file in files.items()}
+
     def _plan(self, name: str, passwords: Mapping[str, str]) -> Plan:
         known = [
             f"nats://{ROUTE_USER}:{ROUTE_PASSWORD}@{self._address}:{port}" for port in self._routes.values()
         ]
+        own = (self.certificates / name).absolute()
+        tls = Tls(ca=f"{own}/ca.pem", certificate=f"{own}/cert.pem", key=f"{own}/key.pem")
         return Plan(
             tailnet=DEFAULT_TAILNET,
             listen=f"{self._address}:{self.ports[name]}",
@@ -76,6 +109,7 @@ class Brokers:
                 password=ROUTE_PASSWORD,
                 routes=tuple(known),
             ),
+            tls=tls if self._tls else None,
         )
 
     def _conf(self, name: str) -> Path:

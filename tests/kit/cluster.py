@@ -44,6 +44,8 @@ class Size(NamedTuple):
     projections: int = 1
     postgres: bool = False
     """Run PostgreSQL too, as the store."""
+    tls: bool = False
+    """Let everybody show certificates to the brokers, of which there are several."""
     database: Path | None = None
     """Where PostgreSQL's data stay; else they are in a new folder that goes with the cluster."""
 
@@ -257,7 +259,7 @@ class Cluster:
         clients = [4222 + i if self.host else free_port() for i in range(len(self.nats))]
         routes = [6222 + i if self.host else free_port() for i in range(len(self.nats))]
         ports, between = dict(zip(self.nats, clients, strict=True)), dict(zip(self.nats, routes, strict=True))
-        return Brokers(self.directory, self.address, ports, between)
+        return Brokers(self.directory, self.address, ports, between, tls=self.size.tls)
 
     def _wait_started(self, name: str) -> None:
         if name in self.nats:

@@ -6,6 +6,7 @@ Rule 2: what the library raises becomes a `Fault`; its texts may hold subjects o
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final, Self
 
@@ -15,7 +16,7 @@ import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from engine.adapters.bus.barrier import settled
+from engine.adapters.bus.barrier import ended, settled
 from engine.adapters.bus.context import Context, context_of, tls_of
 from engine.adapters.bus.inbox import Inbox
 from engine.adapters.bus.micro import MicroService
@@ -23,6 +24,8 @@ from engine.config import Settings
 from engine.ports import Endpoint, Fault, Headers, Message, NoResponders, TimedOut
 
 _LOG: Final = structlog.get_logger()
+logging.getLogger("asyncio").addFilter(lambda record: "eof_received() has no effect" not in record.msg)
+"""asyncio says so whenever a stream that was made in clear ends as TLS (3.11, sslproto.py): nothing is the matter."""
 PING_SECONDS: Final = 5
 MISSING_PINGS: Final = 2
 CONNECT_SECONDS: Final = 10.0
@@ -80,7 +83,7 @@ class NatsBus:
                 )
         except (nats.errors.Error, OSError, TimeoutError) as error:
             why = type(client.last_error or error).__name__
-            await client.close()
+            await ended(client)
             raise Fault(f"no connection to a NATS server as {login.user or 'nobody'!r}: {why}") from None
         return cls(client)
 
@@ -134,7 +137,7 @@ class NatsBus:
         # Not the library's drain: it waits for a pull subscription's status messages, which nobody takes, until its time is up.
         with contextlib.suppress(nats.errors.Error, OSError):
             await self.client.flush(timeout=FLUSH_SECONDS)
-        await self.client.close()
+        await ended(self.client)
         for inbox in self._inboxes:
             inbox.close()
 
