@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.domain.aggregates import Connection
+from engine.domain.aggregates import Connection, Node
 from engine.domain.events import (
     BaseDomainSet,
     ConnectionAdded,
@@ -20,12 +20,15 @@ from engine.domain.events import (
     ConnectionStale,
     ConnectionUpdated,
     DerpMapSet,
+    DomainsSet,
     Event,
     NodeDeleted,
     NodeExpired,
     NodeExpirySet,
     NodeRegistered,
     NodeReregistered,
+    NodeRoutesAdvertised,
+    NodeRoutesApproved,
     NodeTagged,
     PeerBackendSet,
     PeerDisabled,
@@ -44,6 +47,7 @@ from engine.domain.events import (
     ResolversSet,
     SelectorAdded,
     SelectorRemoved,
+    UserRoleSet,
     WireGuardDnsSet,
     WireGuardModeSet,
 )
@@ -57,7 +61,7 @@ GONE: Final = 10_000
 Thing = tuple[str | int, ...]
 """What a record made: `("peer.parked", 100000001)`, `("connection", 7, 100000001)`, `("policy",)`."""
 
-_OF_NODE: Final = ("node", "node.key", "node.expiry", "node.tags", "node.client")
+_OF_NODE: Final = ("node", "node.key", "node.expiry", "node.tags", "node.client", "node.routes")
 _OF_PEER: Final = (
     "peer",
     "peer.key",
@@ -210,6 +214,12 @@ def _backend_set(event: PeerBackendSet, tailnet: Tailnet) -> Iterable[Thing]:
     return _all_of(_OF_BACKEND, event.peer) if is_present else ()
 
 
+def identity_things(node: Node) -> tuple[Thing, ...]:
+    """Return what made a node what a policy takes it for."""
+    of_node = ("node", "node.tags", "node.expiry", "node.client", "node.routes")
+    return *((kind, node.id) for kind in of_node), ("user.role", node.user), ("domains",)
+
+
 def connection_thing(node: NodeId, peer: PeerId) -> Thing:
     """Return under what a connection is held."""
     return "connection", node, peer
@@ -227,6 +237,10 @@ _MADE: Final[Mapping[type[Event], Callable[[Any, Tailnet], Iterable[Thing]]]] = 
     NodeExpired: lambda event, _tailnet: [("node.expiry", event.node)],
     NodeExpirySet: lambda event, _tailnet: [("node.expiry", event.node)],
     NodeTagged: lambda event, _tailnet: [("node.tags", event.node)],
+    NodeRoutesAdvertised: lambda event, _tailnet: [("node.routes", event.node)],
+    NodeRoutesApproved: lambda event, _tailnet: [("node.routes", event.node)],
+    UserRoleSet: lambda event, _tailnet: [("user.role", event.user)],
+    DomainsSet: lambda _event, _tailnet: [("domains",)],
     PeerRegistered: lambda event, _tailnet: _all_of(
         ("peer", "peer.key", "peer.allowed", "peer.endpoints", "peer.extra", "peer.tags"), event.peer
     ),

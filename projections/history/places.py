@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from engine.domain.addresses import in_tailnet
 from engine.domain.aggregates import DEFAULT_ROUTES, Peer
-from engine.domain.pairs import named
+from engine.domain.pairs import listed, named
 from engine.domain.places import hosts_of, places_of
 from engine.domain.values import NodeId
 from projections.history.causes import Thing
@@ -21,6 +21,7 @@ from projections.history.traffic import is_half_exit
 def of_peer(scene: Scene, peer: Peer) -> Iterator[Finding]:
     """Yield what is so of the peer, whoever is connected to it."""
     yield from _state(scene, peer)
+    yield from _told(scene, peer)
     yield from _endpoints(scene, peer)
     yield from _exit(scene, peer)
     yield from _resolvers(scene, peer)
@@ -100,8 +101,19 @@ def _state(scene: Scene, peer: Peer) -> Iterator[Finding]:
         about = _about(scene, peer, ("peer.drained", peer.id))
         yield replace(about, code="peer.drained", verdict="warn", text=text, fix=fix)
     if not (peer.parked_key or peer.expired_at or peer.drained):
-        about = _about(scene, peer, ("peer", peer.id), ("peer.parked", peer.id), ("peer.expired", peer.id))
+        states = ("peer", "peer.parked", "peer.expired", "peer.drained")
+        about = _about(scene, peer, *((state, peer.id) for state in states))
         yield replace(about, code="peer.enabled", text=f"{named(peer)} is enabled")
+
+
+def _told(scene: Scene, peer: Peer) -> Iterator[Finding]:
+    """Yield what clients are told of the peer, and since when it is that."""
+    if peer.parked_key is None:
+        key = _about(scene, peer, ("peer.key", peer.id))
+        yield replace(key, code="peer.key", text=f"clients have the key of {named(peer)} that was set last")
+    routes = _about(scene, peer, ("peer.allowed", peer.id))
+    text = f"{named(peer)} routes {listed(*peer.allowed_ips) or 'nothing but its own addresses'}"
+    yield replace(routes, code="peer.routes", text=text)
 
 
 def _endpoints(scene: Scene, peer: Peer) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from engine.domain.values import NEVER, Position
 from engine.policy.compiled import permit_of
 from engine.policy.permit import permitted
 from engine.policy.program import Rule
-from projections.history.causes import connection_thing
+from projections.history.causes import connection_thing, identity_things
 from projections.history.findings import Finding
 from projections.history.scene import Pair, Scene
 
@@ -46,6 +46,9 @@ def of_node(scene: Scene, node: Node) -> Iterator[Finding]:
             f"the key of node {named(node)} expires within a week; with a new one the far side must be told"
         )
         yield Finding(code="node.key_expires", verdict="warn", text=text, fix=fix, made=made, node=node.id)
+    else:
+        text = f"the key of node {named(node)} is good"
+        yield Finding(code="node.key_good", verdict="ok", text=text, made=made, node=node.id)
     known = scene.presence(node.id)
     if known is not None:
         text = f"node {named(node)} is {'online' if known.online else 'offline'}"
@@ -144,7 +147,8 @@ def _policy(scene: Scene, pair: Pair) -> Iterator[Finding]:
         text = "the policy is not asked about WireGuard-only peers (mode bypass): the connection is enough"
         yield Finding(code="policy.bypass", verdict="ok", text=text, made=mode, node=node.id, peer=peer.id)
         return
-    made = scene.causes.of(("policy",), ("mode",))
+    of_peer = (("peer", peer.id), ("peer.tags", peer.id), ("peer.allowed", peer.id))
+    made = scene.causes.of(("policy",), ("mode",), *identity_things(node), *of_peer)
     for rule in _allowing(scene, pair):
         yield from _rule(pair, rule, made)
     if pair.extra is None:
@@ -154,7 +158,7 @@ def _policy(scene: Scene, pair: Pair) -> Iterator[Finding]:
             verdict="blocks",
             text=text,
             fix="netmap policy edit",
-            made=scene.causes.of(("policy",), ("mode",), ("node.tags", node.id), ("peer.tags", peer.id)),
+            made=made,
             node=node.id,
             peer=peer.id,
         )

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from engine.domain.aggregates import Node, Peer
 from engine.domain.pairs import named
+from engine.domain.values import Position
 from engine.policy.program import Rule
-from projections.history.causes import Gone
+from projections.history.causes import Gone, identity_things
 from projections.history.findings import SEVERITY, Explanation, Finding
 from projections.history.places import of_peer, of_place
 from projections.history.scene import Scene
@@ -58,7 +59,7 @@ def between(scene: Scene, node: Node, other: Node) -> Explanation:
         found += [_rule(scene, other, node, rule) for rule in policy.reaching(theirs, mine)]
     if not sees and not node.expired:
         text = f"no rule of the policy lets node {named(node)} and node {named(other)} reach each other"
-        made = scene.causes.of(("policy",), ("node.tags", node.id), ("node.tags", other.id))
+        made = _made(scene, node, other)
         found.append(
             Finding(
                 code="policy.refuses",
@@ -73,7 +74,7 @@ def between(scene: Scene, node: Node, other: Node) -> Explanation:
         text = f"the policy shows node {named(other)} to node {named(node)}, for a route or for everybody"
         found.append(
             Finding(
-                code="policy.shows", verdict="ok", text=text, made=scene.causes.of(("policy",)), node=node.id
+                code="policy.shows", verdict="ok", text=text, made=_made(scene, node, other), node=node.id
             )
         )
     return _explanation(found, is_seen=sees)
@@ -95,11 +96,16 @@ def _rule(scene: Scene, source: Node, target: Node, rule: Rule) -> Finding:
         code="policy.permits",
         verdict="ok",
         text=f"{where} node {named(source)} reach node {named(target)}",
-        made=scene.causes.of(("policy",)),
+        made=_made(scene, source, target),
         rule=rule.place,
         line=rule.line,
         node=source.id,
     )
+
+
+def _made(scene: Scene, node: Node, other: Node) -> tuple[Position, ...]:
+    """Return what made the policy say what it says of two nodes."""
+    return scene.causes.of(("policy",), *identity_things(node), *identity_things(other))
 
 
 def _explanation(found: list[Finding], *, is_seen: bool) -> Explanation:
