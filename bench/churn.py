@@ -62,7 +62,7 @@ SIZES: Final[Mapping[Form, Size]] = {
     Form.TINY: Size(30, 50, 3.0),
 }
 PEERS: Final = 20
-TOGETHER: Final = 1_000
+TOGETHER: Final = 250
 """Nodes that register at a time."""
 FIRST, SECOND = "projection1", "projection2"
 LAG: Final = Budget(1.0)
