@@ -87,7 +87,9 @@ class Asker(asyncio.Protocol):
             "pass": self._context.password,
         }
         inbox = self._context.inbox_prefix
-        self._transport.write(f"CONNECT {json.dumps(hello)}\r\nSUB {inbox}.bench.* 1\r\nPING\r\n".encode())
+        self._transport.write(
+            f"CONNECT {json.dumps(hello)}\r\nSUB {inbox}.bench.{self._run}.* 1\r\nPING\r\n".encode()
+        )
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever waits to be let in."""
@@ -165,7 +167,7 @@ class Asker(asyncio.Protocol):
         self._asked += 1
         subject, body = self._question(number)
         self._sent[number] = time.perf_counter()
-        inbox = f"{self._context.inbox_prefix}.bench.{number}"
+        inbox = f"{self._context.inbox_prefix}.bench.{self._run}.{number}"  # a server lets nobody answer one subject for ever
         if not self._keyed:
             return f"PUB {subject} {inbox} {len(body)}\r\n".encode() + body + b"\r\n"
         head = f"NATS/1.0\r\nNats-Msg-Id: {self._run}-{number}\r\n\r\n".encode()
