@@ -131,9 +131,11 @@ class Moments:
 
     async def settled(self) -> None:
         """Wait until nothing is being written."""
-        if self._writing is not None:
-            await self._writing
-            self._writing = None
+        writing = self._writing
+        if writing is not None:
+            await writing
+            if self._writing is writing:  # nobody has begun another one meanwhile
+                self._writing = None
 
     async def _keep(self, position: Position, at: Millis, encoded: bytes) -> None:
         try:

@@ -162,7 +162,8 @@ class Projection:
             records = await self._read()
             if records:
                 await self._tell(records)
-                await self.moments.note(self.live)
+                if not self.live.doubt:
+                    await self.moments.note(self.live)
             elif self._clock.monotonic() - self._told >= BOOKMARK_SECONDS >= self._clock.monotonic() - began:
                 await self._mark()  # but not if the read is an old one: the process may have been stopped
             if len(records) < PAGE:

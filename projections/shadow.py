@@ -30,14 +30,18 @@ class Shadow:
     def __init__(self, beside: Live, moments: Moments | None = None) -> None:
         self.live: Final = Live(beside.reader, beside.clock)
         self.records = 0
-        self.moments = 0
-        """Kept moments that were compared."""
+        self.good: list[Place] = []
         self.bad: list[Place] = []
         """Kept moments that are not what the log makes of it."""
         self._beside = beside
         self._shelf = moments
         self._places: list[Place] = []
         self._first: Difference | None = None
+
+    @property
+    def moments(self) -> int:
+        """Return how many kept moments were compared."""
+        return len(self.good) + len(self.bad)
 
     async def follow(self) -> Difference | None:
         """Read to where the live one is and compare; return the first difference. Nothing has moved when this returns.
@@ -93,9 +97,8 @@ class Shadow:
             other = await asyncio.to_thread(difference, found.encoded, made)
         except BadKept as bad:
             other = str(bad)
-        self.moments += 1
+        (self.bad if other else self.good).append(place)
         if other:
-            self.bad.append(place)
             self._first = self._first or Difference(
                 what="moment", key=f"{place.name} {other}", position=state.position
             )

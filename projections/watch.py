@@ -184,8 +184,11 @@ class Watch:
         say(
             "compared with the log", verb=verb, records=shadow.records, difference=difference, swapped=swapped
         )
-        for place in shadow.bad if verb == REBUILD else ():
-            await self._moments.let_go(place, BadKept("it is not what the log makes of it"))
+        if verb == REBUILD:
+            await self._moments.settled()
+            kept_meanwhile = [place for place in self._moments.places if place not in shadow.good]
+            for place in kept_meanwhile if swapped else shadow.bad:
+                await self._moments.let_go(place, BadKept("it is not what the log makes of it"))
         return check
 
     # How it is -------------------------------------------------------------------------------------------------

@@ -277,6 +277,39 @@ async def test_a_kept_moment_that_is_not_what_the_log_makes_is_found_and_let_go(
         assert projection.moments.places == places[:-2]
 
 
+async def test_a_moment_that_is_kept_while_a_wrong_state_is_replaced_goes_with_it() -> None:
+    log = await Written().open()
+    await log.write(*COURSE)
+    projection = Projection(MemoryBus(Hub()), log.reader(), DEFAULT_TAILNET, VirtualClock())
+    moments = projection.moments
+    moments._spacing = lambda _objects: 1
+    for record in log.records:
+        projection.live.take([record])
+    misfold(projection)
+    projection.watch.start("rebuild")
+    await asyncio.sleep(0)  # it has looked which moments there are
+    await moments.note(projection.live)
+    await moments.settled()
+    assert len(moments.places) == 1
+    await projection.watch.settled()
+    assert projection.watch.rebuilds == 1
+    assert moments.places == []
+
+
+async def test_in_doubt_no_moment_is_kept() -> None:
+    async with scene("p1") as (at, [one]):
+        one.moments._spacing = lambda _objects: 1
+        one.live.doubt = "somebody says otherwise"
+        await at.log.write(("rename", 1, 3))
+        await until(lambda: one.live.state.position == at.log.records[-1].position)
+        await one.moments.settled()
+        assert one.moments.places == []
+        one.live.doubt = ""
+        await at.log.write(("rename", 1, 4))
+        await until(lambda: one.live.state.position == at.log.records[-1].position)
+        await until(lambda: bool(one.moments.places))
+
+
 async def test_who_has_not_seen_the_end_for_a_while_looks_before_it_answers() -> None:
     async with scene("p1") as (at, [one]):
         at.clock.advance(FRESH_SECONDS + 5)
