@@ -1,7 +1,7 @@
 """Tells other systems every event, in order, in a stream that they read at their own pace.
 
 Rule 1: it follows the log by itself, with a reader of its own: no command waits for it. After each batch it rests as long
-        as that took, so that a busy engine, or one that fills a stream, keeps most of its time for commands.
+        as that took, and `BUSY_RESTS` times as long while the log grows meanwhile: a busy engine keeps its time for commands.
 Rule 2: at least once: it goes on after the last event that the stream has, and asks the stream again after any fault.
 Rule 3: a stream that has nothing, or tells another history than the log, is filled from the beginning of the present epoch
         or of the log; what it has already, it may get a second time.
@@ -32,6 +32,12 @@ from engine.streamports import EventStream, Told
 _LOG: Final = structlog.get_logger()
 BATCH: Final = 256
 """Records that are read and told at a time."""
+BUSY_RECORDS: Final = 16
+"""By so many the log grows while a batch is told, and the engine is busy."""
+BUSY_RESTS: Final = 9
+"""Telling an event costs as much as a tenth of a command and more; it was a tenth of all time under full load."""
+LONGEST_REST: Final = 1.0
+"""Seconds."""
 AGAIN_SECONDS: Final = 1.0
 """After a fault."""
 LOOK_SECONDS: Final = 15.0
@@ -59,6 +65,8 @@ class EventTeller:
         self._told = Position(0)
         self._opened = False
         self._grown = asyncio.Event()
+        self._grown_by = 0
+        """Records that were committed since the last batch was begun."""
         self._busy = asyncio.Lock()
         engine.watch(self._on_commit)
 
@@ -85,10 +93,11 @@ class EventTeller:
 
     async def _tell_all(self, stopping: "asyncio.Task[bool]") -> None:
         now = asyncio.get_running_loop().time
-        began = now()
-        while not stopping.done() and await self.tell():
-            await asyncio.wait({stopping}, timeout=now() - began)
-            began = now()
+        while not stopping.done():
+            began, self._grown_by = now(), 0
+            if not await self.tell():
+                return
+            await asyncio.wait({stopping}, timeout=rest_after(now() - began, self._grown_by))
 
     async def tell(self) -> bool:
         """Tell the next records; return whether there were any.
@@ -194,8 +203,14 @@ class EventTeller:
                 found.append(message_of(record, self._epoch, self._tailnet))
         return found
 
-    def _on_commit(self, _records: Sequence[Recorded]) -> None:
+    def _on_commit(self, records: Sequence[Recorded]) -> None:
+        self._grown_by += len(records)
         self._grown.set()
+
+
+def rest_after(took: float, grown_by: int) -> float:
+    """Return how long to rest after a batch, in seconds: it took so long, and the log grew by so many meanwhile (rule 1)."""
+    return min(took * (BUSY_RESTS if grown_by >= BUSY_RECORDS else 1), LONGEST_REST)
 
 
 def message_of(record: Recorded, epoch: Epoch, tailnet: TailnetName) -> Message:

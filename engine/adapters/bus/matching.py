@@ -1,8 +1,13 @@
 """NATS subjects: `*` is one token, a last `>` is one token or more."""
 
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Final
 
 from engine.ports import Endpoint
+
+KNOWN: Final = 1_024
+"""Subjects whose endpoint a service remembers: each command's, for some actors."""
 
 
 @lru_cache(maxsize=4_096)
@@ -25,3 +30,16 @@ def first_match(endpoints: tuple[Endpoint, ...], subject: str) -> Endpoint | Non
         if matches(endpoint.subject, subject):
             return endpoint
     return None
+
+
+def matcher(endpoints: tuple[Endpoint, ...]) -> Callable[[str], Endpoint | None]:
+    """Return `first_match` for these endpoints, which remembers the last `KNOWN` subjects.
+
+    A service of a hundred endpoints would ask half of them for each request: 10 to 40 µs.
+    """
+
+    @lru_cache(maxsize=KNOWN)
+    def found(subject: str) -> Endpoint | None:
+        return first_match(endpoints, subject)
+
+    return found

@@ -19,7 +19,7 @@ from nats.micro.service import Service, ServiceConfig, ServiceStats
 
 from engine.adapters.bus.answering import BUSY, answer, error_answer
 from engine.adapters.bus.barrier import settled
-from engine.adapters.bus.matching import first_match
+from engine.adapters.bus.matching import matcher
 from engine.contracts.requests import ERROR_TEXT
 from engine.ports import Answer, Endpoint, Message
 
@@ -65,6 +65,7 @@ class MicroService:
         self._client = client
         self._endpoints = endpoints
         self._metadata = metadata  # told as it is when somebody asks
+        self._endpoint_of: Final = matcher(endpoints)
         self._counts = {endpoint.name: _Count() for endpoint in endpoints}
         self._tasks: set[asyncio.Task[None]] = set()
         self._service: _CountingService | None = None
@@ -94,7 +95,7 @@ class MicroService:
             task.cancel()
 
     async def _take(self, request: Request) -> None:
-        endpoint = first_match(self._endpoints, request.subject)
+        endpoint = self._endpoint_of(request.subject)
         if endpoint is None:
             return
         if len(self._tasks) >= MAX_TASKS:

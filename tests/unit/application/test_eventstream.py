@@ -250,3 +250,16 @@ def test_what_is_sealed_is_not_told_either() -> None:
             digest="",
         )
         assert b"s3cr3t" not in message_of(record, EPOCH, T).data
+
+
+@pytest.mark.parametrize(
+    ("took", "grown_by", "rest"),
+    [
+        (0.01, 0, 0.01),
+        (0.01, eventstream.BUSY_RECORDS - 1, 0.01),
+        (0.01, eventstream.BUSY_RECORDS, 0.01 * eventstream.BUSY_RESTS),
+        (5.0, eventstream.BUSY_RECORDS, eventstream.LONGEST_REST),
+    ],
+)
+def test_a_busy_engine_keeps_its_time_for_commands(took: float, grown_by: int, rest: float) -> None:
+    assert eventstream.rest_after(took, grown_by) == pytest.approx(rest)
