@@ -10,6 +10,7 @@
 
 import argparse
 import importlib
+import signal
 import sys
 from pathlib import Path
 from typing import Final
@@ -63,6 +64,7 @@ def main() -> None:
             "what is measured under a profiler is worth nothing: --keep and --profile exclude each other"
         )
     log.configure("error")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what we started is ended, too
     _run(given)
 
 
