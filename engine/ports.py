@@ -16,13 +16,14 @@ from engine.domain.values import CommandId, Epoch, Millis, Position
 class Fault(Exception):  # noqa: N818 (the house's word for infrastructure at fault)
     """The infrastructure failed; trying again may help.
 
-    `code`, `told` and `hint` are what a requester hears (503, retryable); the exception's own text is for the log.
+    `code`, `told`, `hint` and `retry_after` (seconds) are what a requester hears (503, retryable); the text is for the log.
     """
 
     code: ClassVar[str] = "service.unavailable"
     told: ClassVar[str] = "something that this service needs does not answer"
     hint: ClassVar[str] = "try again in a moment"
     command_id: str = ""
+    retry_after: float = 0.0
 
 
 class WrongFence(Fault):

@@ -22,6 +22,8 @@ DEADLINE: Final = "Netmap-Deadline"
 ERROR_TEXT: Final = "Nats-Service-Error"
 ERROR_CODE: Final = "Nats-Service-Error-Code"
 """Both as NATS ADR-32 has them."""
+RETRY_AFTER: Final = "Netmap-Retry-After"
+"""Seconds, with decimals, before which it is no use to send the same command id again; in the body it is `retryAfter`."""
 MAX_BODY: Final = 1_048_576 // 2
 """Octets of a request's body: half of the server's default max_payload, as for inline snapshots."""
 MAX_COMMAND_ID: Final = 128
@@ -61,6 +63,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_de
     hint: str = ""
     command_id: str = ""
     retryable: bool = False
+    retry_after: float = 0.0
+    """Seconds before which it is no use to try again."""
 
 
 class ErrorReply(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,6 +91,7 @@ def error_body(problem: Problem) -> bytes:
 
 
 def error_headers(problem: Problem) -> dict[str, str]:
-    """Return an error reply's headers: one line of printable ASCII and the status."""
+    """Return an error reply's headers: one line of printable ASCII, the status, and when to try again."""
     line = "".join(letter if " " <= letter <= "~" else "?" for letter in problem.message[:MAX_ERROR_TEXT])
-    return {ERROR_TEXT: line, ERROR_CODE: str(problem.status)}
+    when = {RETRY_AFTER: f"{problem.retry_after:g}"} if problem.retry_after else {}
+    return {ERROR_TEXT: line, ERROR_CODE: str(problem.status), **when}

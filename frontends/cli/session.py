@@ -1,7 +1,8 @@
 """One conversation with a tailnet over the bus: commands and queries in, answers or a `Failure` out.
 
 Rule 1: a command without an answer has an unknown outcome, never a failed one: exit 7 with its id.
-Rule 2: a query without an answer is an unreachable server: exit 6.
+Rule 2: a command is sent again as long as that may help (`patience.py`).
+Rule 3: a query without an answer is an unreachable server: exit 6.
 """
 
 import contextlib
@@ -9,6 +10,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final
 
 from frontends.cli.failure import EXITS, Exit, Failure, Trouble
+from frontends.cli.patience import TIMES, Patience
 from frontends.cli.place import Place, unreachable
 from frontends.cli.world import World
 
@@ -44,9 +46,10 @@ class Session:
         from engine.ports import Fault, NoResponders
 
         names = next(key for key, kind in COMMANDS.items() if kind is type(command))
+        seconds = self.place.timeout * TIMES
         headers = {
             requests.COMMAND_ID: command_id,
-            requests.DEADLINE: str(self.world.now() + int(self.place.timeout * 1000)),
+            requests.DEADLINE: str(self.world.now() + int(seconds * 1000)),
         }
         if self.strict:
             headers[requests.STRICT] = "1"
@@ -54,14 +57,13 @@ class Session:
             headers[requests.CAUSE] = self.cause
         if reason:
             headers[requests.REASON] = reason
+        subject = subjects.command(TailnetName(self.place.tailnet), *names)
+        patience = Patience(seconds, self.world.pause, self.world.chance)
         try:
-            reply = await self.bus.request(
-                subjects.command(TailnetName(self.place.tailnet), *names),
-                msgspec.json.encode(command),
-                timeout=self.place.timeout,
-                headers=headers,
-            )
+            reply = await patience.request(self.bus, subject, msgspec.json.encode(command), headers)
         except NoResponders:
+            if patience.is_unsure:
+                raise _unknown(command_id) from None
             raise unreachable(self.place, "no engine answers on this server; nothing was done") from None
         except Fault:
             raise _unknown(command_id) from None

@@ -1,5 +1,6 @@
-"""What the command line takes from the world: a bus, a clock, fresh ids; tests bring their own."""
+"""What the command line takes from the world: a bus, a clock, fresh ids, chance; tests bring their own."""
 
+import random
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -56,12 +57,23 @@ def fresh_id() -> str:
     return RandomIds(SystemClock()).command_id()
 
 
+async def pause(seconds: float) -> None:
+    """Wait."""
+    import asyncio
+
+    await asyncio.sleep(seconds)
+
+
 class World(NamedTuple):
-    """The three, as they are."""
+    """All of it, as it is."""
 
     connect: Callable[[Place], Awaitable["Bus"]] = connect
     now: Callable[[], int] = now
     fresh_id: Callable[[], str] = fresh_id
+    pause: Callable[[float], Awaitable[None]] = pause
+    """Waits so many seconds."""
+    chance: Callable[[], float] = random.random
+    """Says a number from 0 to 1, that nobody depends on."""
 
 
 def world_of(context: click.Context) -> World:

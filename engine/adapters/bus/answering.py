@@ -73,4 +73,5 @@ def _unavailable(fault: Fault, command_id: str) -> Problem:
         hint=fault.hint,
         command_id=fault.command_id or command_id,
         retryable=True,
+        retry_after=fault.retry_after,
     )

@@ -25,6 +25,8 @@ class Stage:
         self.requests: list[tuple[str, dict[str, Any], dict[str, str]]] = []
         self.replies: dict[str, Reply] = {}
         self.places: list[Place] = []
+        self.pauses: list[float] = []
+        """Seconds, between two tries of a command."""
         self.silent = False
         """Nobody listens."""
         self.mute = False
@@ -37,7 +39,16 @@ class Stage:
 
     @property
     def world(self) -> World:
-        return World(connect=self._connect, now=lambda: NOW, fresh_id=lambda: "id-1")
+        return World(
+            connect=self._connect,
+            now=lambda: NOW,
+            fresh_id=lambda: "id-1",
+            pause=self._pause,
+            chance=lambda: 0.0,
+        )
+
+    async def _pause(self, seconds: float) -> None:
+        self.pauses.append(seconds)
 
     def answers(self, name: str, value: object) -> None:
         self.replies[name] = lambda _body: value
