@@ -17,6 +17,7 @@ first_map.py   a client's first map among 1,000 nodes
 fleet5k.py     5,000 connected clients on four frontends
 idle.py        5,000 on one, to whom nothing happens
 join.py        a reconnect storm, and one node joining 200 and 1,000 connected clients
+overload.py    three times the commands that can be done
 past.py        a million records, and any moment of them
 replay.py      a million records into the engine and the projection
 revocation.py  what is taken away is gone: a node, a connection, the sight of others

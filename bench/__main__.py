@@ -25,6 +25,7 @@ from bench.report import WIDTH, Report
 from engine.adapters import log
 from engine.adapters.clock import SystemClock
 
+<<<<<<< HEAD
 NAMES: Final = (
     "churn",
     "commands",
@@ -40,6 +41,9 @@ NAMES: Final = (
     "wireguard",
 )
 COMPARE: Final = "compare"
+=======
+NAMES: Final = ("commands", "first_map", "join", "overload", "past", "policy", "replay", "wireguard")
+>>>>>>> 89cdae1 (engine/application: say when to come again, leave room for others, refuse before reading; bench/overload)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ Rule 2: a refused command leaves nothing; a resend of it is decided anew.
 Rule 3: what was decided on uncommitted state, also a refusal, is told after the commit, or not at all.
 Rule 4: after a fault every waiter hears "unknown", and the state is read anew before anything else is decided.
 Rule 5: an engine whose store is no longer its own decides nothing more, whatever it is waiting for (L6).
-Rule 6: nothing waits without a bound: `QUEUE` commands, then `engine.overloaded`.
+Rule 6: nothing waits without a bound: see `admission.py`.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from typing import Final
 
 import structlog
 
+from engine.application.admission import Admission
 from engine.application.ledger import Ledger, Order, accepted_before, accepted_now
 from engine.application.sealing import sealed_order
 from engine.application.standby import Standby
@@ -44,22 +45,12 @@ from engine.ports import (
 )
 
 _LOG: Final = structlog.get_logger()
-QUEUE: Final = 1_000
-"""Commands that may wait for a transaction (reference: reliability-security §3.4)."""
 BATCH: Final = 512
 """Events in one transaction, unless one command alone has more (reference: python-stack §7.4)."""
 RECOVERY_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Between two tries to read the store anew; the last is repeated."""
 
 Watcher = Callable[[Sequence[Recorded]], None]
-
-
-class Overloaded(Fault):
-    """Too many commands wait."""
-
-    code = "engine.overloaded"
-    told = "too many commands wait for the store"
-    hint = "resend the same command id in a moment"
 
 
 class Recovering(Fault):
@@ -112,6 +103,7 @@ class Engine:
         self._keyring = keyring
         self._ledger = Ledger()
         self._queue: deque[_Work] = deque()
+        self._admission = Admission(clock)
         self._in_flight: dict[str, _Work] = {}
         self._wake = asyncio.Event()
         self._appending = False
@@ -208,6 +200,7 @@ class Engine:
             work.tell(self._ledger.position)
             return await work.answer
         self._queue.append(work)
+        self._admission.enter(order.actor)
         self._wake.set()
         return await asyncio.shield(work.answer)
 
@@ -270,8 +263,16 @@ class Engine:
                 "the command's deadline has passed",
                 hint="send it again with a later Netmap-Deadline",
             )
-        if len(self._queue) >= QUEUE:
-            raise Overloaded("the queue is full")
+        self._admission.must_have_room(order.actor)
+
+    def must_have_room(self, actor: str, command_id: str) -> None:
+        """See, before a command is looked at more closely, that it may wait, or has been heard before.
+
+        Raises:
+            Overloaded: it may not.
+        """
+        if command_id not in self._in_flight and command_id not in self._ledger.receipts:
+            self._admission.must_have_room(actor)
 
     async def _close_at(self, stop: asyncio.Event) -> None:
         await stop.wait()
@@ -297,7 +298,7 @@ class Engine:
             try:
                 events = [pending for work in batch for pending in work.pending]
                 records = await self._store.append(events) if events else ()
-            except WrongFence:
+            except (WrongFence, asyncio.CancelledError):
                 self._tell_all_unknown(batch)
                 raise
             except Fault as fault:
@@ -320,6 +321,7 @@ class Engine:
         if records:
             for watcher in self._watchers:
                 watcher(records)
+        self._admission.committed(len(batch))
         last = 0
         for work in batch:
             last += len(work.pending)
@@ -332,6 +334,7 @@ class Engine:
             work.tell_unknown()
 
     def _forget(self, work: _Work) -> None:
+        self._admission.leave(work.order.actor)
         if self._in_flight.get(work.order.command_id) is work:
             del self._in_flight[work.order.command_id]
 

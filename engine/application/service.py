@@ -60,6 +60,7 @@ class Commands:
             Fault: see `Engine.handle`.
         """
         actor = self._actor(message.subject)
+        self._engine.must_have_room(actor, command_id)
         kind = COMMANDS.get(_pair(name))
         if kind is None:
             raise _unknown(name)

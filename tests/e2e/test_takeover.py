@@ -101,3 +101,19 @@ async def test_an_engine_takes_over_and_nothing_is_lost_or_doubled(tmp_path: Pat
     log = (await entries(url))[len(before) :]
     assert complaints(load.sent, load.told, log) == []
     assert under_old_fences(url) == []
+
+
+async def test_a_person_s_command_during_a_takeover_takes_some_seconds(tmp_path: Path) -> None:
+    url = postgres.shared().fresh()
+    with Cluster(tmp_path, store=url, size=Size(engines=2)) as cluster:
+        cluster.start("nats", *cluster.engines)
+        active, standby = await Pair(cluster).settle()
+        cluster.procs[active].signal(signal.SIGSTOP)
+        try:
+            made = await asyncio.to_thread(cluster.cli, "user", "create", "ann", timeout=BOUND)
+            assert "ann" in made or made
+            await wait_state(cluster.procs[standby], "active")
+        finally:
+            cluster.procs[active].signal(signal.SIGCONT)
+        log = await entries(url)
+        assert [entry.type for entry in log].count("UserCreated.v1") == 1

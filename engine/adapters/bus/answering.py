@@ -39,7 +39,9 @@ async def answer(endpoint: Endpoint, message: Message) -> tuple[Answer, bool]:
     except Refusal as refusal:
         return error_answer(problem_of(refusal, command_id)), False
     except Fault as fault:
-        _LOG.warning("request.fault", endpoint=endpoint.name, fault=type(fault).__name__)
+        # Who is asked to come again later is one of thousands a second.
+        log = _LOG.debug if fault.retry_after else _LOG.warning
+        log("request.fault", endpoint=endpoint.name, fault=type(fault).__name__)
         return error_answer(_unavailable(fault, command_id)), True
     except Exception:  # noqa: BLE001 (the top of a request)
         trace = secrets.token_hex(8)

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from engine.adapters.store.memory import MemoryLog
-from engine.application.engine import QUEUE, Overloaded, Recovering, UnknownOutcome
+from engine.application.admission import QUEUE, SHARE, Overloaded
+from engine.application.engine import Recovering, UnknownOutcome
 from engine.contracts.requests import Accepted
 from engine.domain.commands import CreateAuthKey, CreateUser, DeleteNode
 from engine.domain.decision import Decision
@@ -155,14 +156,49 @@ async def test_a_transaction_has_at_most_512_events() -> None:
 async def test_more_than_the_queue_is_refused_at_once() -> None:
     async with running() as lab:
         lab.store.gate.clear()
-        first = asyncio.create_task(lab.engine.handle(user("first")))
-        await settle()  # it is being appended, not waiting
-        tasks = [asyncio.create_task(lab.engine.handle(user(f"u{number}"))) for number in range(QUEUE)]
+        orders = [
+            order(CreateUser(name=f"u{number}"), f"k{number}", actor=f"a{number % 2}")
+            for number in range(QUEUE)
+        ]
+        tasks = [asyncio.create_task(lab.engine.handle(each)) for each in orders]
+        await settle()
+        with pytest.raises(Overloaded) as told:
+            await lab.engine.handle(user("one-too-many"))
+        assert told.value.retry_after > 0
+        with pytest.raises(Overloaded):
+            lab.engine.must_have_room("a0", "another")
+        lab.engine.must_have_room("a0", "k0")  # it has been heard before
+        lab.store.gate.set()
+        await asyncio.gather(*tasks)
+        lab.engine.must_have_room("a0", "another")
+
+
+async def test_one_actor_leaves_room_for_others() -> None:
+    async with running() as lab:
+        lab.store.gate.clear()
+        tasks = [asyncio.create_task(lab.engine.handle(user(f"u{number}"))) for number in range(SHARE)]
         await settle()
         with pytest.raises(Overloaded):
             await lab.engine.handle(user("one-too-many"))
+        other = asyncio.create_task(lab.engine.handle(order(CreateUser(name="bob"), "b", actor="frontend")))
+        await settle()
         lab.store.gate.set()
-        await asyncio.gather(first, *tasks)
+        await asyncio.gather(*tasks, other)
+
+
+async def test_a_command_in_a_cancelled_append_is_told_that_its_outcome_is_unknown() -> None:
+    lab = Lab()
+    await lab.engine.start()
+    task = asyncio.create_task(lab.engine.run(asyncio.Event()))
+    lab.store.gate.clear()
+    waiting = asyncio.create_task(lab.engine.handle(user("ann")))
+    await settle()
+    lab.store.lose()
+    with pytest.raises(UnknownOutcome):
+        await asyncio.wait_for(waiting, 5)
+    with pytest.raises(BaseExceptionGroup) as ended:
+        await task
+    assert ended.group_contains(WrongFence)
 
 
 async def test_a_deadline_that_has_passed_stops_a_command_before_it_starts() -> None:

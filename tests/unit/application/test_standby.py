@@ -83,11 +83,7 @@ async def test_a_log_that_cannot_be_read_is_tried_again() -> None:
 async def test_an_engine_that_has_lost_its_store_decides_nothing_more() -> None:
     lab = Lab()
     await lab.engine.start()
-
-    async def lost() -> None:
-        raise WrongFence("lost")
-
-    lab.store.held = lost  # type: ignore[method-assign]
+    lab.store.lose()
     with pytest.raises(BaseExceptionGroup) as raised:
         await lab.engine.run(asyncio.Event())
     assert raised.group_contains(WrongFence)

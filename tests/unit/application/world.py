@@ -10,7 +10,7 @@ from engine.application.engine import Engine
 from engine.application.ledger import Order
 from engine.domain.commands import Command, CreateUser
 from engine.domain.values import CommandId, Millis, Position
-from engine.ports import EventReader, Fault, Pending, Recorded
+from engine.ports import EventReader, Fault, Pending, Recorded, WrongFence
 from tests.kit.fakes import MemoryKeyRing, SequenceIds, VirtualClock
 
 
@@ -25,6 +25,15 @@ class FragileStore(MemoryEventStore):
         self.keep = False
         self.unreadable = 0
         self.batches: list[int] = []
+        self._lost = asyncio.Event()
+
+    def lose(self) -> None:
+        """Let another engine have the store."""
+        self._lost.set()
+
+    async def held(self) -> None:
+        await self._lost.wait()
+        raise WrongFence("lost")
 
     async def append(self, batch: Sequence[Pending]) -> Sequence[Recorded]:
         await self.gate.wait()
