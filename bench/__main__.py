@@ -25,7 +25,6 @@ from bench.report import WIDTH, Report
 from engine.adapters import log
 from engine.adapters.clock import SystemClock
 
-<<<<<<< HEAD
 NAMES: Final = (
     "churn",
     "commands",
@@ -33,6 +32,7 @@ NAMES: Final = (
     "fleet5k",
     "idle",
     "join",
+    "overload",
     "past",
     "policy",
     "replay",
@@ -41,9 +41,6 @@ NAMES: Final = (
     "wireguard",
 )
 COMPARE: Final = "compare"
-=======
-NAMES: Final = ("commands", "first_map", "join", "overload", "past", "policy", "replay", "wireguard")
->>>>>>> 89cdae1 (engine/application: say when to come again, leave room for others, refuse before reading; bench/overload)
 
 
 def main() -> None:

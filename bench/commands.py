@@ -65,19 +65,13 @@ async def run(report: Report, form: Form = Form.FULL, profiles: Profiles | None 
 
 async def _store(report: Report, site: Site, store: str, size: Size) -> None:
     await people(site, 1)
-<<<<<<< HEAD
-    users, peers = _users(), _peers()
+    users, register = _users(), peers()
     async with connected(site.directory, "operator", keyed=True) as asker, floors.echoing(site):
-        await asker.closed(64, size.warm, peers, GOOD)
-=======
-    create, register = _users(), peers()
-    async with connected(site.directory, "operator", keyed=True) as asker:
-        await asker.closed(64, WARM_SECONDS, register, GOOD)
->>>>>>> 89cdae1 (engine/application: say when to come again, leave room for others, refuse before reading; bench/overload)
+        await asker.closed(64, size.warm, register, GOOD)
         rate = 0.0
         for name, question, in_flight in (
-            ("user.create", create, 64),
-            ("user.create", create, 256),
+            ("user.create", users, 64),
+            ("user.create", users, 256),
             ("peer.register", register, 64),
         ):
             async with report.watched() as rows:
@@ -88,20 +82,12 @@ async def _store(report: Report, site: Site, store: str, size: Size) -> None:
                 rows.append(_throughput(f"{store}, {name}, {in_flight} in flight", found, bare, share))
                 rate = found.rate
         async with report.watched() as rows:
-<<<<<<< HEAD
-            found = await asker.closed(1, size.alone, peers, GOOD)
+            found = await asker.closed(1, size.alone, register, GOOD)
             rows.append(_latency(f"{store}, alone, p50", found, 0.5, ALONE[store]))
         async with report.watched() as rows:
-            found = await asker.open(rate / 2, size.throughput, peers, GOOD)
+            found = await asker.open(rate / 2, size.throughput, register, GOOD)
             row = _latency(f"{store}, at half load, p99", found, 0.99, P99)
             rows.append(replace(row, note=f"{rate / 2:,.0f}/s; {row.note}"))
-=======
-            found = await asker.closed(1, ALONE_SECONDS, register, GOOD)
-            rows.append(_latency(f"{store}, alone, p50", found, 0.5, ALONE[store]))
-        async with report.watched() as rows:
-            found = await asker.open(rate / 2, SECONDS, register, GOOD)
-            rows.append(_latency(f"{store}, at {rate / 2:,.0f}/s, p99", found, 0.99, P99))
->>>>>>> 89cdae1 (engine/application: say when to come again, leave room for others, refuse before reading; bench/overload)
 
 
 def _throughput(what: str, found: Answers, bare: Answers, engine: float) -> Row:

@@ -9,17 +9,18 @@ Ratio: over the peak.
 """
 
 import time
+from collections.abc import Mapping
 from typing import Final
 
 from bench import machine
 from bench.asker import Answers, connected
 from bench.commands import GOOD, P99, peers
+from bench.forms import Form
 from bench.profiled import Profiles
 from bench.report import Budget, Report, Row
 from bench.site import people, running
 
-SECONDS: Final = 4.0
-WARM_SECONDS: Final = 1.0
+SECONDS: Final[Mapping[Form, float]] = {Form.FULL: 4.0, Form.SHORT: 2.0, Form.TINY: 0.2}
 STRETCH_SECONDS: Final = 0.5
 STRETCHES: Final = 20
 TIMES: Final = 3.0
@@ -28,17 +29,18 @@ SHARE: Final = 0.8
 PATIENCE_SECONDS: Final = 5.0
 
 
-async def run(report: Report, profiles: Profiles | None = None) -> None:
+async def run(report: Report, form: Form = Form.FULL, profiles: Profiles | None = None) -> None:
     """Measure."""
+    seconds = SECONDS[form]
     with running("nats", "engine", profiles=profiles) as site:
         await people(site, 1)
         question = peers()
         async with connected(site.directory, "operator", keyed=True) as asker:
-            await asker.closed(256, WARM_SECONDS, question, GOOD)
-            peak = (await asker.closed(256, SECONDS, question, GOOD)).rate
+            await asker.closed(256, seconds / 4, question, GOOD)
+            peak = (await asker.closed(256, seconds, question, GOOD)).rate
             before = _p99(await asker.open(peak / 2, 2 * STRETCH_SECONDS, question, GOOD))
             async with report.watched() as rows:
-                found = await asker.open(TIMES * peak, SECONDS, question, GOOD)
+                found = await asker.open(TIMES * peak, seconds, question, GOOD)
                 ended = time.perf_counter()
                 rows.append(_goodput(found, peak))
             calm = Answers()
