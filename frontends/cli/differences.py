@@ -34,7 +34,9 @@ def said(row: Mapping[str, Any]) -> str:
 def _short(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(_short, value)) or "none"
-    return short_key(value) if isinstance(value, str) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return short_key(value) if "key:" in str(value) else str(value)
 
 
 def patch(changes: list[dict[str, Any]]) -> list[dict[str, Any]]:
