@@ -83,7 +83,7 @@ class _Replay:
             wanted = [record for record in records if not is_after(record, self._until)]
         start, last = 0, self.live.state.position
         for end, record in enumerate(wanted):
-            if self._every and last and last // self._every != record.position // self._every:
+            if self._every and last and (last - 1) // self._every != (record.position - 1) // self._every:
                 self.live.take(wanted[start:end])
                 self.marks.append(Mark(position=last, digest=self.live.state.state_digest()))
                 start = end
