@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_docs_wireguard import furnish, shell
 from tests.e2e.test_serve import Serving
+from tests.kit.pages import furnish, shell
 from tests.kit.scenario import peer_key
 
 pytestmark = pytest.mark.real
