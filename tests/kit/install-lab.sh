@@ -9,6 +9,7 @@ readonly WANTED=(
     "wireguard-go wireguard-go" "wg wireguard-tools" "tcpdump tcpdump" "nft nftables"
     "iptables iptables" "ip6tables iptables" "ip iproute2" "ping iputils-ping" "curl curl"
     "sysctl procps" "mount mount" "ssh openssh-client"
+    "haproxy haproxy"
 )
 
 say() { echo "install-lab: $*" >&2; }
