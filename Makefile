@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DIR ?= .netmap
+PORT ?= 8080
 SOAK ?= .soak/$(shell date +%Y%m%d-%H%M%S)
 HOURS ?= 8
 SEED ?= 1
@@ -22,6 +23,9 @@ $(STAMP): requirements.lock pyproject.toml
 
 run: setup ## serve every role from $(DIR): SQLite, the bundled nats-server, nothing else
 	$(BIN)/netmap serve --dir $(DIR)
+
+cluster: setup ## docker-compose.yml's topology as local processes, in .cluster: 3 nats-servers, PostgreSQL, 2 engines, 4 frontends …
+	$(BIN)/python -m tests.kit.local_cluster --port $(PORT)
 
 check: setup ## the fast loop: format, lint, types, import contracts, architecture, unit, scenarios, property
 	$(BIN)/ruff format --check --quiet .
@@ -56,4 +60,4 @@ bench: setup ## the budgets of docs/budgets.md in a short form, as a table
 bench-full: setup ## the same in full sizes, about ten minutes on an idle machine
 	$(BIN)/python -m bench --keep
 
-.PHONY: help setup run check format clients lab test soak-short soak bench bench-full
+.PHONY: help setup run cluster check format clients lab test soak-short soak bench bench-full

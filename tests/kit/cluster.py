@@ -70,6 +70,7 @@ class Cluster:
         balanced: put a TCP balancer before the frontends; its port is `port`.
         settings: more variables for every role, `NETMAP_…`.
         size: how many of each other kind, and whether PostgreSQL is one of the processes.
+        base: the port for clients; the others are as far from their usual ones as it is from 8080. 0 takes free ones.
     """
 
     def __init__(
@@ -82,14 +83,16 @@ class Cluster:
         balanced: bool = False,
         settings: Mapping[str, str] | None = None,
         size: Size = SMALL,
+        base: int = 0,
     ) -> None:
         self.folder = folder
         self.directory = folder / "netmap"
         self.host = host
         self.address = CONTROL_IP if host else "127.0.0.1"
-        self.port = 8080 if host else free_port()
-        self._nats_port = 4222 if host else free_port()
-        self._http_port = 8181 if host else free_port()
+        self._base = 8080 if host else base
+        self.port = self._port(8080)
+        self._nats_port = self._port(4222)
+        self.http_port = self._port(8181)
         self.size = size
         self.engines = _names("engine", size.engines)
         self.projections = _names("projection", size.projections)
@@ -99,7 +102,7 @@ class Cluster:
         self._store = self.postgres.url() if self.postgres else store
         self._balanced = balanced
         self._settings = settings or {}
-        ports = [8081 + i if host else free_port() for i in range(frontends)]
+        ports = [self._port(8081 + i) for i in range(frontends)]
         self.ports = {f"f{i + 1}": port for i, port in enumerate(ports)}
         if not balanced:
             self.ports["f1"] = self.port
@@ -108,6 +111,9 @@ class Cluster:
         """What frontends are started with: another program shows what a check finds (`tests.kit.unsafe`)."""
         self.role_settings: dict[str, Mapping[str, str]] = {}
         """More variables for one role, by its name: another way to NATS, through a proxy."""
+
+    def _port(self, usual: int) -> int:
+        return usual + self._base - 8080 if self._base else free_port()
 
     @property
     def url(self) -> str:
@@ -132,20 +138,21 @@ class Cluster:
             if self.brokers and name == self.nats[-1] and {*self.nats} <= {*names}:
                 self.procs[name].wait_line("JetStream cluster (new )?metadata leader", timeout=READY_SECONDS)
         if self._balanced and "balancer" not in self.procs:
-            backends = [f"{self.address}:{port}" for port in self.ports.values()]
-            argv = [sys.executable, "-m", "tests.kit.proxy", f"{self.address}:{self.port}", *backends]
-            self.procs["balancer"] = self._proc("balancer", argv)
-            self.procs["balancer"].wait_line("listening")
+            self.procs["balancer"] = self._spawn("balancer")
+            self.procs["balancer"].wait_port(self.port)
         self.wait_ready()
 
     def serve_http(self) -> str:
         """Start the HTTP API, unless it runs, and wait until it is well; return its URL."""
         if "admin" not in self.procs:
-            listen = f"{self.address}:{self._http_port}"
-            argv = [NETMAP, "run", "admin", "--admin-listen", listen, *self._common()]
-            self.procs["admin"] = self._proc("admin", argv)
-            wait_until(partial(self._ready, self._http_port), "the HTTP API is ready", timeout=READY_SECONDS)
-        return f"http://{self.address}:{self._http_port}"
+            self.procs["admin"] = self._spawn("admin")
+            wait_until(partial(self._ready, self.http_port), "the HTTP API is ready", timeout=READY_SECONDS)
+        return f"http://{self.address}:{self.http_port}"
+
+    def balancer(self) -> Sequence[str]:
+        """The command that runs the balancer."""
+        backends = [f"{self.address}:{port}" for port in self.ports.values()]
+        return [sys.executable, "-m", "tests.kit.proxy", f"{self.address}:{self.port}", *backends]
 
     def wait_ready(self) -> None:
         for name, port in self.ports.items():
@@ -228,6 +235,11 @@ class Cluster:
     def _spawn(self, name: str) -> Proc:
         if name in self.nats:
             return self._proc(name, self._broker(name))
+        if name == "balancer":
+            return self._proc(name, self.balancer())
+        if name == "admin":
+            listen = f"{self.address}:{self.http_port}"
+            return self._proc(name, [NETMAP, "run", "admin", "--admin-listen", listen, *self._common()])
         if self.postgres and name == "postgres":
             self.postgres.initialise()
             return Proc(self.postgres.argv, self.folder / f"{name}.log", cwd=Path("/"))
@@ -256,8 +268,8 @@ class Cluster:
         return [str(binary()), "-c", str(conf)]
 
     def _cluster_of_brokers(self) -> Brokers:
-        clients = [4222 + i if self.host else free_port() for i in range(len(self.nats))]
-        routes = [6222 + i if self.host else free_port() for i in range(len(self.nats))]
+        clients = [self._port(4222 + i) for i in range(len(self.nats))]
+        routes = [self._port(6222 + i) for i in range(len(self.nats))]
         ports, between = dict(zip(self.nats, clients, strict=True)), dict(zip(self.nats, routes, strict=True))
         return Brokers(self.directory, self.address, ports, between, tls=self.size.tls)
 
