@@ -20,6 +20,7 @@ from engine.adapters.bus.barrier import ended, settled
 from engine.adapters.bus.context import Context, context_of, tls_of
 from engine.adapters.bus.inbox import Inbox
 from engine.adapters.bus.micro import MicroService
+from engine.adapters.bus.persistent import PersistentClient
 from engine.config import Settings
 from engine.ports import Endpoint, Fault, Headers, Message, NoResponders, TimedOut
 
@@ -61,7 +62,7 @@ class NatsBus:
         """
         login = credentials or Context(url="")
         tls = tls_of(login)
-        client = Client()
+        client = PersistentClient()
         try:
             async with asyncio.timeout(within):
                 await client.connect(
