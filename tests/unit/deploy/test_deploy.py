@@ -139,17 +139,6 @@ def test_everybody_sees_his_own_certificate_alone() -> None:
         assert all(mount["read_only"] for mount in mounts)
 
 
-def test_prometheus_finds_every_role() -> None:
-    scraped = yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())["scrape_configs"]
-    names = {name for job in scraped for each in job["dns_sd_configs"] for name in each["names"]}
-    found = set(SERVICES)
-    for service in SERVICES.values():
-        if isinstance(networks := service.get("networks"), dict):
-            found |= {alias for network in networks.values() for alias in network.get("aliases", [])}
-    assert names == set(PARTS.values())
-    assert names <= found
-
-
 def test_images_of_others_have_a_version() -> None:
     for service in OTHERS.values():
         assert re.fullmatch(r"[a-z/]+:v?\d+\.\d+(\.\d+)?", service["image"]), service["image"]
