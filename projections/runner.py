@@ -38,7 +38,7 @@ from engine.contracts.soft import Hello
 from engine.domain.values import Position, TailnetName
 from engine.ports import Bus, Clock, EventReader, Fault, Message, Recorded, Shelf, Undecodable
 from projections.agreement import waypoints
-from projections.live import Live
+from projections.live import FRESH_SECONDS, Live
 from projections.moments import SUFFIX, Moments
 from projections.netmap.deltas import bookmark, deltas
 from projections.queries import DESCRIPTION, VERSION, Queries
@@ -164,11 +164,15 @@ class Projection:
                 await self._tell(records)
                 if not self.live.doubt:
                     await self.moments.note(self.live)
-            elif self._clock.monotonic() - self._told >= BOOKMARK_SECONDS >= self._clock.monotonic() - began:
-                await self._mark()  # but not if the read is an old one: the process may have been stopped
+            elif self._clock.monotonic() - self._told >= BOOKMARK_SECONDS and not self._is_old(began):
+                await self._mark()
             if len(records) < PAGE:
                 self.live.saw_end(began)
                 await self._woken()
+
+    def _is_old(self, began: float) -> bool:
+        """Return whether a read began too long ago to say that nothing follows: the process may have been stopped meanwhile."""
+        return self._clock.monotonic() - began > FRESH_SECONDS
 
     async def _tell(self, records: Sequence[Recorded]) -> None:
         for run in waypoints(records):

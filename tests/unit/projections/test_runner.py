@@ -291,3 +291,35 @@ async def test_a_bus_that_takes_nothing_loses_deltas_and_does_not_stop_it() -> N
             at.clock.advance(2)
             await until(lambda: bool(at.heard))
             assert holder.receive(at.heard[0]) is Verdict.RESYNC
+
+
+async def test_a_read_that_took_as_long_as_a_sleep_is_no_news() -> None:
+    class Sleepy:
+        def __init__(self, inner: EventReader) -> None:
+            self.inner, self.asleep, self.wake = inner, asyncio.Event(), asyncio.Event()
+            self.sleeps = False
+
+        async def read(self, after: Position, limit: int = 1_000) -> Sequence[Recorded]:
+            records = await self.inner.read(after, limit)
+            if self.sleeps:
+                self.asleep.set()
+                await self.wake.wait()
+            return records
+
+        async def close(self) -> None:
+            await self.inner.close()
+
+    async with scene() as at:
+        reader = Sleepy(at.log.reader())
+        projection = at.projection(reader)
+        async with running(at, projection):
+            await until(lambda: bool(at.heard))
+            reader.sleeps = True
+            await reader.asleep.wait()
+            at.heard.clear()
+            at.clock.advance(10)
+            await at.log.write(("node", 0, 0))
+            reader.sleeps = False
+            reader.wake.set()
+            await until(lambda: bool(at.heard))
+            assert at.heard[0].cur == at.log.records[-1].position, "what it says first is of now"
