@@ -79,6 +79,11 @@ _END_CUT: Final = """
 """
 """Ends sessions that were cut in an append: they hold the fence's row until the server notices, which may be never."""
 
+_INSERT: Final = SQL(
+    "INSERT INTO {table} (originator_id, originator_version, topic, state)"
+    " SELECT * FROM unnest(%s::text[], %s::bigint[], %s::text[], %b::bytea[]) RETURNING notification_id"
+)
+"""The library sends one array of composites: 22 µs of the driver's time for each event instead of 3, and more of the server's."""
 _COPY: Final = SQL(
     "COPY {table} (originator_id, originator_version, topic, state, notification_id) FROM STDIN"
 )
@@ -95,6 +100,9 @@ class FencedRecorder(PostgresApplicationRecorder):
         self._cuttable = datastore
         self.fence = 0
         self.lock_table_statements = []
+        self.insert_events_statement = _INSERT.format(
+            table=Identifier(datastore.schema, self.events_table_name)
+        )
         # The function that inserts without any lock is not even made (rule 6).
         del self.sql_create_statements[self.create_insert_function_statement_index]
 
@@ -151,10 +159,18 @@ class FencedRecorder(PostgresApplicationRecorder):
         super()._insert_events(curs, stored_events, **kwargs)
 
     def _insert_stored_events(
-        self, curs: Cursor[DictRow], stored_events: Sequence[StoredEvent], **kwargs: Any
+        self, curs: Cursor[DictRow], stored_events: Sequence[StoredEvent], **_: Any
     ) -> None:
-        """Insert, and see that all of it is on its way (rule 7)."""
-        super()._insert_stored_events(curs, stored_events, **kwargs)
+        """Insert as four arrays (`_INSERT`), and see that all of it is on its way (rule 7)."""
+        self._lock_table(curs)
+        self._notify_channel(curs)
+        columns = (
+            [event.originator_id for event in stored_events],
+            [event.originator_version for event in stored_events],
+            [event.topic for event in stored_events],
+            [event.state for event in stored_events],
+        )
+        curs.execute(self.insert_events_statement, columns)
         curs.connection.wait(send(curs.connection.pgconn))
 
 
