@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import uvloop
@@ -31,15 +32,16 @@ def main() -> None:
 @click.option("--groups", default=25, help="Users; the clients of each see each other.")
 @click.option("--rate", default=50.0, help="Commands a second.")
 @click.option("--every", default=5.0, help="Seconds from one fault to the next.")
+@click.option("--target", "targets", multiple=True, help="What faults happen to: engine, f1; all by default.")
 @click.option("--workers", default=2, help="Processes that the clients are spread over.")
 @click.option("--small", is_flag=True, help="One broker, engine and projection, two frontends, SQLite.")
 @click.option("--within", default=5.0, help="Seconds in which all must hold what the log says.")
-def run(folder: Path, small: bool, within: float, hours: float, **fields: float) -> None:  # noqa: FBT001 (an option)
+def run(folder: Path, small: bool, within: float, hours: float, **fields: Any) -> None:  # noqa: FBT001 (an option)
     """Run in a new FOLDER, then check it in a process of its own."""
     if folder.exists() and any(folder.iterdir()):
         raise click.ClickException(f"{folder} is not empty: give a new folder, or `check` this one")
     fields["seconds"] = hours * 3_600 or fields["seconds"]
-    options = Options(topology=SMALL if small else WHOLE, **fields)  # type: ignore[arg-type]
+    options = Options(topology=SMALL if small else WHOLE, **fields)
     folder.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what it has started ends with it
     uvloop.run(Soak(folder.absolute(), options).run())

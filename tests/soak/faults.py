@@ -64,12 +64,14 @@ class Subject(Protocol):
 def schedule(
     seed: int, seconds: float, every: float, roles: Sequence[str], links: Sequence[str]
 ) -> list[Planned]:
-    """The faults of a run, all of them from the seed."""
+    """The faults of a run, all of them from the seed; kinds that nothing is there for are left out."""
     chance = random.Random(seed)
     brokers = [role for role in roles if role.startswith("nats")]
+    needs = {"cut": links, "stall": links, "wipe": brokers, "kill": roles, "stop": roles}
+    kinds = [kind for kind in KINDS if needs.get(kind, roles)]
     found = []
     for number in range(1, int(seconds / every) + 1):
-        kind = chance.choice(KINDS)
+        kind = chance.choice(kinds)
         match kind:
             case "kill":
                 target, size = chance.choice(roles), chance.uniform(*DOWN_SECONDS)

@@ -6,7 +6,7 @@ Rule 1: the faults end, everything is healed, the load stops; then everything is
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -54,6 +54,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     lanes: int = 10
     every: float = 5.0
     """Seconds from one fault to the next."""
+    targets: tuple[str, ...] = ()
+    """What faults happen to, by the beginnings of names: `engine`, `f1`; empty is everything."""
     workers: int = 2
     """Processes that the clients are spread over."""
     topology: Topology = WHOLE
@@ -136,7 +138,13 @@ class Soak:
         """Let the load run while faults happen."""
         options, stop = self._options, asyncio.Event()
         faults = Writer(self.history / "faults.jsonl")
-        planned = schedule(options.seed, options.seconds, options.every, self._stage.roles, self._stage.links)
+        planned = schedule(
+            options.seed,
+            options.seconds,
+            options.every,
+            self._chosen(self._stage.roles),
+            self._chosen(self._stage.links),
+        )
         async with asyncio.TaskGroup() as group:
             for lane in self._lanes():
                 group.create_task(lane.run(stop, options.rate / options.lanes))
@@ -145,6 +153,10 @@ class Soak:
             self._healed_at = await Nemesis(self._stage, faults).run(planned)
             stop.set()
         faults.close()
+
+    def _chosen(self, names: Sequence[str]) -> list[str]:
+        targets = self._options.targets
+        return [name for name in names if not targets or name.startswith(targets)]
 
     async def _settle(self) -> None:
         """Wait until every client is connected and nobody is told anything any more; if that never comes, go on."""

@@ -58,6 +58,12 @@ def test_a_long_schedule_has_every_kind_and_every_process() -> None:
     assert {fault.target for fault in found if fault.kind == "wipe"} <= {"nats1", "nats2"}
 
 
+def test_what_nothing_is_there_for_is_left_out() -> None:
+    found = schedule(1, 900, 5, ["engine1"], [])
+    assert {fault.kind for fault in found} == {"kill", "stop", "hop"}
+    assert {fault.target for fault in found} == {"engine1", "clients"}
+
+
 async def test_every_fault_ends_what_it_began(tmp_path: Path) -> None:
     done, told = await played(
         tmp_path,
