@@ -133,6 +133,10 @@ class Joined(msgspec.Struct, frozen=True, tag="joined", omit_defaults=True):
 Done = Sent | Answered | Looked | Joined
 
 
+ENDED_BY_ITSELF: Final = "ended by itself"
+"""No fault of the nemesis': a process that gave up, and was started again."""
+
+
 class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
     """A fault: from when until when, and of what."""
 

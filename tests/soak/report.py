@@ -100,7 +100,7 @@ def judge(folder: Path, *, within: float) -> Verdict:
     findings += judge_joins(history.done, records)
     late = run.healed_at + int(within * 1_000)
     findings += judge_ends(clients, ends, set(nodes.values()), late)
-    findings += judge_answers(history.told, records)
+    findings += judge_answers(history.told, records, set(nodes.values()))
     settled = [client.settled_at for client in clients.values()]
     last = None if None in settled else max((at for at in settled if at is not None), default=run.healed_at)
     heard = max((at for at, _ in acknowledged), default=run.healed_at)
@@ -158,8 +158,10 @@ def judge_ends(
             yield Finding("end.offline", where, f"sees {sorted(away)} offline, which are not")
 
 
-def judge_answers(told: Sequence[Told], records: Sequence[Recorded]) -> Iterator[Finding]:
-    """What operators were told at the end is what the log says."""
+def judge_answers(told: Sequence[Told], records: Sequence[Recorded], nodes: set[int]) -> Iterator[Finding]:
+    """What operators were told at the end of these nodes is what the log says."""
+    for node in sorted(nodes - {answer.node for answer in told}):
+        yield Finding("answer.missing", f"node {node}", "no operator was told of it")
     world = after([record.event for record in records])
     for answer in told:
         entries = [entry for entry in world.entries(answer.node) if entry.fields[0] in ("peer", "wireguard")]

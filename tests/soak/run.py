@@ -73,6 +73,8 @@ class Soak:
         self._workers = Workers()
         self._stage.workers = self._workers
         self._done = Writer(self.history / "commands.jsonl")
+        self._faults = Writer(self.history / "faults.jsonl")
+        self._supervising: asyncio.Task[None] | None = None
         self._operator: Operator
         self._sender: Sender
         self._keys: list[str] = []
@@ -83,6 +85,7 @@ class Soak:
         """Do it all; the folder's history is whole when this returns."""
         try:
             await self._stage.start()
+            self._supervising = asyncio.create_task(self._stage.supervise(self._faults))
             async with operator(self._stage.cluster.directory) as self._operator:
                 clients = await self._build()
                 await self._storm()
@@ -90,6 +93,8 @@ class Soak:
                 await self._read(clients)
         finally:
             self._done.close()
+            if self._supervising is not None:
+                self._supervising.cancel()
             await self._workers.close()
             await self._stage.close()
 
@@ -137,7 +142,6 @@ class Soak:
     async def _storm(self) -> None:
         """Let the load run while faults happen."""
         options, stop = self._options, asyncio.Event()
-        faults = Writer(self.history / "faults.jsonl")
         planned = schedule(
             options.seed,
             options.seconds,
@@ -150,9 +154,8 @@ class Soak:
                 group.create_task(lane.run(stop, options.rate / options.lanes))
             if not planned:
                 await asyncio.sleep(options.seconds)
-            self._healed_at = await Nemesis(self._stage, faults).run(planned)
+            self._healed_at = await Nemesis(self._stage, self._faults).run(planned)
             stop.set()
-        faults.close()
 
     def _chosen(self, names: Sequence[str]) -> list[str]:
         targets = self._options.targets
@@ -171,9 +174,12 @@ class Soak:
 
     async def _read(self, clients: dict[int, str]) -> None:
         """Write down what projections say, how the clients stand, and the log."""
-        for number in sorted(self._sender.unknown):
-            self._done.write(Looked(number, await self._look(number)))
-        await self._ask(clients)
+        with contextlib.suppress(TimeoutError):  # the checker says what is missing then
+            for number in sorted(self._sender.unknown):
+                self._done.write(Looked(number, await self._look(number)))
+            await self._ask(clients)
+        self._done.flush()
+        self._faults.flush()
         await self._workers.end()
         log = Writer(self.history / "log.jsonl")
         async for record in self._log():

@@ -1,6 +1,7 @@
 """The deployment that a soak runs on: every process a real one, each frontend and projection behind links to the brokers.
 
-Rule 1: what is killed is started as it was, by itself: no operator looks in.
+Rule 1: what is killed is started as it was: no operator looks in. What ends by itself is started again as a service manager does, and
+        that is written down: a projection that cannot read its store gives up after 10 s (`projections/runner.py`).
 Rule 2: a signal goes to a process and to all that it has started.
 """
 
@@ -17,10 +18,13 @@ import msgspec
 
 from engine.adapters.bus.context import Context, context_path
 from tests.kit.cluster import NETMAP, Cluster, Size
+from tests.soak.client import CLOCK
 from tests.soak.links import Link
+from tests.soak.records import ENDED_BY_ITSELF, Fault, Writer
 from tests.soak.workers import Workers
 
-STARTING_SECONDS: Final = 60.0
+RESTART_SECONDS: Final = 1.0
+"""After which a service manager starts again what has ended (`RestartSec`)."""
 
 
 class Topology(msgspec.Struct, frozen=True):
@@ -50,6 +54,7 @@ class Stage:
         self.cluster = Cluster(folder, frontends=topology.frontends, balanced=True, size=size)
         self.cluster.frontend_program = program
         self.workers: Workers | None = None
+        self._down: set[str] = set()
         self._links: dict[str, list[Link]] = {}
 
     @property
@@ -93,13 +98,29 @@ class Stage:
             "NETMAP_NATS_INBOX": context.inbox_prefix,
         }
 
+    async def supervise(self, writer: Writer) -> None:
+        """Start again what ends by itself, until cancelled; write down what that was."""
+        while True:
+            await asyncio.sleep(RESTART_SECONDS)
+            for role in self.roles:
+                if role not in self._down and not self.cluster.procs[role].running:
+                    writer.write(Fault(ENDED_BY_ITSELF, role, CLOCK.now(), CLOCK.now()))
+                    writer.flush()
+                    self._spawn(role)
+
     def down(self, role: str) -> None:
         """See `faults.Subject`."""
-        self.cluster.kill(role)
+        self._down.add(role)
+        if self.cluster.procs[role].running:
+            self.cluster.kill(role)
 
     async def up(self, role: str) -> None:
         """See `faults.Subject`; nobody waits until it is ready."""
-        self.cluster.procs[role] = await asyncio.to_thread(self.cluster._spawn, role)
+        self._spawn(role)
+        self._down.discard(role)
+
+    def _spawn(self, role: str) -> None:
+        self.cluster.procs[role] = self.cluster._spawn(role)
 
     def signal(self, role: str, number: int) -> None:
         """See `faults.Subject`."""

@@ -197,9 +197,13 @@ def test_a_late_convergence_is_found() -> None:
 def test_an_operator_who_is_told_otherwise_is_found() -> None:
     peers = tuple((e.id, e.fields[1], e.fields[2]) for e in PARTED[2] if e.fields[0] == "peer")
     good = Told(NODE, peers, ())
-    assert list(judge_answers([good], LOG)) == []
+    assert list(judge_answers([good], LOG, {NODE})) == []
     for bad in (Told(NODE, (), ()), Told(NODE, peers, ((EXTRA.id, "", ""),))):
-        assert [f.rule for f in judge_answers([bad], LOG)] == ["answer.differs"]
+        assert [f.rule for f in judge_answers([bad], LOG, {NODE})] == ["answer.differs"]
+
+
+def test_an_operator_who_is_not_answered_is_found() -> None:
+    assert [f.rule for f in judge_answers([], LOG, {NODE})] == ["answer.missing"]
 
 
 def test_a_log_that_goes_back_is_found() -> None:
