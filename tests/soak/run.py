@@ -97,6 +97,7 @@ class Soak:
                 self._supervising.cancel()
             await self._workers.close()
             await self._stage.close()
+            self._faults.close()
 
     async def _build(self) -> dict[int, str]:
         """Make the tailnet, and let every client in; return their node keys."""
