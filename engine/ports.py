@@ -4,13 +4,13 @@ Rule 1: an adapter proves itself by the contract suite of its port in `tests/con
 Rule 2: a port raises `Fault` when the infrastructure fails; a library's exception never gets this far.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import ClassVar, Protocol
 
 import msgspec
 
 from engine.domain.events import Event
-from engine.domain.values import CommandId, Epoch, Millis, Position
+from engine.domain.values import CommandId, Epoch, Millis, Position, UserId
 
 
 class Fault(Exception):  # noqa: N818 (the house's word for infrastructure at fault)
@@ -69,6 +69,8 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
 
     envelope: Envelope
     event: Event
+    subjects: tuple[UserId, ...] = ()
+    """Of whom its personal fields speak (`domain/personal.py`): they are sealed under the keys of all of them."""
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +80,8 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     envelope: Envelope
     event: Event
     digest: str
+    sealed: bool = False
+    """Whether its personal fields were sealed; who is erased has a tombstone there."""
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +138,14 @@ class EventStore(EventReader, Protocol):
             VersionConflict: a stream already has that version, or the log goes on after `head`; perhaps by an
                 earlier call whose outcome was unknown: read on after `head`, look for the receipt, decide again.
             Fault: the outcome is unknown.
+        """
+        ...
+
+    async def forget(self, subjects: Collection[UserId]) -> None:
+        """Destroy the keys of subjects, durably; those of whom it was done before may be among them.
+
+        Raises:
+            Fault: unknown whether they are destroyed.
         """
         ...
 

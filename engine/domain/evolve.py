@@ -74,6 +74,7 @@ from engine.domain.events import (
     TailnetEvent,
     UserCreated,
     UserDeleted,
+    UserErased,
     UserEvent,
     UserRoleSet,
     WireGuardDnsSet,
@@ -128,7 +129,7 @@ def evolve_user(user: User | None, event: UserEvent, at: Millis) -> User | None:
             )
         case UserRoleSet(role=role):
             return user and replace(user, role=role)
-        case UserDeleted():
+        case UserDeleted() | UserErased():
             return None
         case _:
             assert_never(event)

@@ -64,6 +64,7 @@ from engine.domain.events import (
     SelectorRemoved,
     UserCreated,
     UserDeleted,
+    UserErased,
     UserRoleSet,
     WireGuardDnsSet,
     WireGuardModeSet,
@@ -287,6 +288,8 @@ class Teller:
             number = free[a % len(free)]
             self.users.remove(number)
             self.events.append(UserDeleted(user=number))
+            if a % 2:
+                self.events.append(UserErased(user=number))
 
     def policy(self, a: int, _b: int) -> None:
         text = POLICIES[a % len(POLICIES)]
