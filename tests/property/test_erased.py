@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from engine.domain.events import NodeRegistered, NodeRenamed, UserCreated
 from engine.domain.personal import subject_of, tombstone
 from engine.domain.state import Tailnet
-from engine.domain.values import UserId
+from engine.domain.values import NodeId, UserId
 from engine.ports import Recorded
 from projections.history.causes import Causes
 from projections.netmap.fold import fold
@@ -32,7 +32,7 @@ def erased(log: Sequence[Recorded], subjects: set[UserId]) -> list[Recorded]:
     return found
 
 
-def seen(log: Sequence[Recorded]) -> list[dict[int, object]]:
+def seen(log: Sequence[Recorded]) -> list[dict[NodeId, Any]]:
     """Everybody's netmap wherever a name came or went, without names."""
     state, causes, found = NetmapState(), Causes(), []
     for record in log:
