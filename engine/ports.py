@@ -339,18 +339,6 @@ class IdSource(Protocol):
         ...
 
 
-class CheckpointFile(Protocol):
-    """Where checkpoints are kept, apart from the log that they speak of."""
-
-    def add(self, note: str) -> None:
-        """Keep a signed note, durably, after those that are there.
-
-        Raises:
-            Fault: it cannot be written.
-        """
-        ...
-
-
 class Shelf(Protocol):
     """Blobs by name that can be made again: any of them may be gone at any time. Calls block: not for the event loop.
 
