@@ -4,13 +4,13 @@ Rule 1: an adapter proves itself by the contract suite of its port in `tests/con
 Rule 2: a port raises `Fault` when the infrastructure fails; a library's exception never gets this far.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import ClassVar, Protocol
 
 import msgspec
 
 from engine.domain.events import Event
-from engine.domain.values import CommandId, Epoch, Millis, Position, UserId
+from engine.domain.values import CommandId, Epoch, Millis, Position
 
 
 class Fault(Exception):  # noqa: N818 (the house's word for infrastructure at fault)
@@ -69,8 +69,6 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
 
     envelope: Envelope
     event: Event
-    subjects: tuple[UserId, ...] = ()
-    """Of whom its personal fields speak (`domain/personal.py`): they are sealed under the keys of all of them."""
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,8 +78,6 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     envelope: Envelope
     event: Event
     digest: str
-    sealed: bool = False
-    """Whether its personal fields were sealed; who is erased has a tombstone there."""
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,14 +134,6 @@ class EventStore(EventReader, Protocol):
             VersionConflict: a stream already has that version, or the log goes on after `head`; perhaps by an
                 earlier call whose outcome was unknown: read on after `head`, look for the receipt, decide again.
             Fault: the outcome is unknown.
-        """
-        ...
-
-    async def forget(self, subjects: Collection[UserId]) -> None:
-        """Destroy the keys of subjects, durably; those of whom it was done before may be among them.
-
-        Raises:
-            Fault: unknown whether they are destroyed.
         """
         ...
 
@@ -336,6 +324,18 @@ class IdSource(Protocol):
 
     def token(self) -> str:
         """Return 24 lower-case base32 characters of 120 random bits."""
+        ...
+
+
+class CheckpointFile(Protocol):
+    """Where checkpoints are kept, apart from the log that they speak of."""
+
+    def add(self, note: str) -> None:
+        """Keep a signed note, durably, after those that are there.
+
+        Raises:
+            Fault: it cannot be written.
+        """
         ...
 
 

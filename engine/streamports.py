@@ -1,4 +1,4 @@
-"""The ports of what is told to others: the stream of events, and checkpoints; a part of `ports.py`, whose rules hold here."""
+"""The port of the stream that other systems read; the rules of `ports.py` hold here."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -49,17 +49,5 @@ class EventStream(Protocol):
 
         Raises:
             Fault: it may be there no more.
-        """
-        ...
-
-
-class CheckpointFile(Protocol):
-    """Where checkpoints are kept, apart from the log that they speak of."""
-
-    def add(self, note: str) -> None:
-        """Keep a signed note, durably, after those that are there.
-
-        Raises:
-            Fault: it cannot be written.
         """
         ...

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
-from engine.domain.events import NodeDeleted, UserErased
+from engine.domain.events import NodeDeleted
 from engine.domain.values import Position
 from engine.ports import Clock, EventReader, Fault, Recorded
 from projections.history.causes import Causes
@@ -59,7 +59,7 @@ class Live:
         self.doubt = ""
         """Why nothing is to be told at present; empty when there is no doubt."""
         self.generation = 0
-        """How often another state has taken the place of this one, or what is remembered of the past came to say too much."""
+        """How often another state has taken the place of this one."""
         self._looked: float | None = None
         self._moved = asyncio.Event()
 
@@ -84,8 +84,6 @@ class Live:
             self.policies.add(record, self.state.policy.document)
             if isinstance(record.event, NodeDeleted):
                 self.soft.forget(record.event.node)
-            elif isinstance(record.event, UserErased):
-                self.generation += 1
         if steps:
             self.heard_head(self.state.position)
             self._stir()

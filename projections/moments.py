@@ -6,21 +6,19 @@ Rule 2: there are at most `MOST`, in `MOST_OCTETS`: then the one goes that leave
         newest never goes.
 Rule 3: nothing on the shelf is believed: a moment is used if it is whole, of this code's fold, and the log has the record that it
         names at its position. Any other is let go with a word in the log, and the next older one is tried.
-Rule 4: when the log says that a user is erased, all of them go: they hold its names. New ones are kept from then on.
-Rule 5: a shelf that fails costs time, never an answer.
+Rule 4: a shelf that fails costs time, never an answer.
 """
 
 import asyncio
 import re
 from bisect import insort
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 import structlog
 
-from engine.domain.events import UserErased
 from engine.domain.values import Millis, Position
-from engine.ports import EventReader, Fault, Recorded, Shelf
+from engine.ports import EventReader, Fault, Shelf
 from projections.history.kept import BadKept, Kept, Unpacked, encode, pack, unpack
 from projections.history.moment import AtPosition, Moment
 from projections.live import Live
@@ -130,16 +128,6 @@ class Moments:
         self._passed = state.position
         encoded = encode(state, live.causes, live.policies)
         self._writing = asyncio.create_task(self._keep(state.position, state.at, encoded))
-
-    async def cleanse(self, records: Sequence[Recorded]) -> None:
-        """Let go of all of them if one of the records erases a user (rule 4); before the next is noted."""
-        if not any(isinstance(record.event, UserErased) for record in records):
-            return
-        await self.settled()
-        places, self.places, self._passed = self.places, [], Position(0)
-        for place in places:
-            await asyncio.to_thread(self._shelf.drop, place.name)
-        _log.info("a user was erased: kept moments are let go", moments=len(places))
 
     async def settled(self) -> None:
         """Wait until nothing is being written."""

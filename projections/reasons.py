@@ -210,7 +210,7 @@ def _gone(scene: Scene, ref: int | str) -> tuple[int, Gone] | None:
     number = number_of(ref)
     if number is None:
         is_node = str(ref).lower() in scene.tailnet.node_by_name
-        return None if is_node else scene.causes.peer_by_name(str(ref).lower())
+        return None if is_node else scene.causes.gone_by_name("peer", str(ref).lower())
     found = scene.causes.gone("peer", number)
     return None if found is None else (number, found)
 

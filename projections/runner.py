@@ -125,7 +125,6 @@ class Projection:
                 began = self._clock.monotonic()
                 records = await self._read()
                 self.live.take(records)
-                await self.moments.cleanse(records)
                 await self.moments.note(self.live)
                 if len(records) < PAGE:
                     self.live.saw_end(began)
@@ -163,7 +162,6 @@ class Projection:
             records = await self._read()
             if records:
                 await self._tell(records)
-                await self.moments.cleanse(records)
                 if not self.live.doubt:
                     await self.moments.note(self.live)
             elif self._clock.monotonic() - self._told >= BOOKMARK_SECONDS and not self._is_old(began):

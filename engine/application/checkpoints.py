@@ -16,8 +16,7 @@ from engine.application.engine import Engine
 from engine.contracts import subjects
 from engine.contracts.checkpoint import CheckpointReply, Signer, origin_of
 from engine.domain.values import Epoch, TailnetName
-from engine.ports import Answer, Bus, Fault, KeyRing, Message, Recorded
-from engine.streamports import CheckpointFile
+from engine.ports import Answer, Bus, CheckpointFile, Fault, KeyRing, Message, Recorded
 
 _LOG: Final = structlog.get_logger()
 EVERY_SECONDS: Final = 10.0

@@ -46,7 +46,6 @@ ALIASES: Final[Mapping[str, str]] = {
     "UserCreated": "user.create",
     "UserRoleSet": "user.set-role",
     "UserDeleted": "user.delete",
-    "UserErased": "user.erase",
     "AuthKeyCreated": "authkey.create",
     "AuthKeyExpired": "authkey.expire",
     "ApiKeyCreated": "apikey.create",

@@ -9,7 +9,6 @@ Rule 3: what was decided on uncommitted state, also a refusal, is told after the
 Rule 4: after a fault every waiter hears "unknown", and the state is read anew before anything else is decided.
 Rule 5: an engine whose store is no longer its own decides nothing more, whatever it is waiting for (L6).
 Rule 6: nothing waits without a bound: see `admission.py`.
-Rule 7: the key of whom a commit erases is destroyed before the command is answered, and whatever a crash left over at the next start.
 """
 
 import asyncio
@@ -30,9 +29,9 @@ from engine.contracts.requests import Accepted
 from engine.domain.decide import decide
 from engine.domain.decision import Decision, Given
 from engine.domain.errors import Conflict, Refusal
-from engine.domain.events import CommandHandled, LogStarted, UserErased
+from engine.domain.events import CommandHandled, LogStarted
 from engine.domain.state import Tailnet
-from engine.domain.values import Epoch, Millis, Position, UserId
+from engine.domain.values import Epoch, Millis, Position
 from engine.ports import (
     Clock,
     EventStore,
@@ -156,7 +155,6 @@ class Engine:
                 following.cancel()
                 await asyncio.gather(following, return_exceptions=True)
             self._ledger = await standby.taken_over(self._store)
-        await self._store.forget(self._ledger.tailnet.erased)
         if not self._ledger.position:
             event = LogStarted(epoch=Epoch(self._ids.token()))
             pending = self._ledger.start(event, self._ids.command_id(), self._clock.now())
@@ -254,7 +252,7 @@ class Engine:
     def given(self, order: Order) -> Given:
         """Return the world's part of a decision on the order."""
         secret = self._keyring.derive("command", order.command_id)
-        return Given(now=self.now(), secret=secret, strict=order.strict, plain=self._ledger.plain)
+        return Given(now=self.now(), secret=secret, strict=order.strict)
 
     def _admit(self, order: Order) -> None:
         if not self._deciding:
@@ -300,7 +298,6 @@ class Engine:
             try:
                 events = [pending for work in batch for pending in work.pending]
                 records = await self._store.append(events) if events else ()
-                await self._store.forget(_erased(records))
             except (WrongFence, asyncio.CancelledError):
                 self._tell_all_unknown(batch)
                 raise
@@ -359,7 +356,6 @@ class Engine:
         while not stop.is_set():
             try:
                 self._ledger = await Ledger.replay(self._store)
-                await self._store.forget(self._ledger.tailnet.erased)
             except Fault as fault:
                 _LOG.error("store.unreadable", fault=type(fault).__name__)
                 with contextlib.suppress(TimeoutError):
@@ -377,10 +373,6 @@ class Engine:
                 work.tell_unknown()
             else:
                 work.tell(position)
-
-
-def _erased(records: Iterable[Recorded]) -> list[UserId]:
-    return [record.event.user for record in records if isinstance(record.event, UserErased)]
 
 
 def _same(digest: str, order: Order) -> None:

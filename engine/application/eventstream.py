@@ -7,7 +7,6 @@ Rule 3: a stream that has nothing, or tells another history than the log, is fil
         or of the log; what it has already, it may get a second time.
 Rule 4: receipts are not told: they are between the engine and who sent the command; each event has that command's id.
 Rule 5: nobody is told a secret, not even sealed or as a digest (`HIDDEN`).
-Rule 6: the stream holds names: before it says that a user is erased it is made anew, and filled with what the log says by then.
 """
 
 import asyncio
@@ -24,9 +23,9 @@ from engine.contracts import cloudevents as ce
 from engine.contracts import subjects
 from engine.contracts.queries import StreamReply
 from engine.domain.apikeyevents import ApiKeyCreated
-from engine.domain.events import AuthKeyCreated, CommandHandled, Event, LogStarted, UserErased, tag_of
+from engine.domain.events import AuthKeyCreated, CommandHandled, Event, LogStarted, tag_of
 from engine.domain.providerevents import ProviderAdded, ProviderUpdated
-from engine.domain.values import Epoch, Position, TailnetName, UserId
+from engine.domain.values import Epoch, Position, TailnetName
 from engine.ports import Answer, Bus, Endpoint, EventReader, Fault, Message, Recorded
 from engine.streamports import EventStream, Told
 
@@ -64,10 +63,6 @@ class EventTeller:
         self._tailnet = tailnet
         self._epoch = Epoch("")
         self._told = Position(0)
-        self._closed = set(engine.tailnet.erased)
-        """Of whom the reader can open nothing: their keys were destroyed at the start, or it has read that they are erased."""
-        self._clean: set[UserId] = set()
-        """Of whom the stream has nothing that can be read: they were among `_closed` when it began to be filled."""
         self._opened = False
         self._grown = asyncio.Event()
         self._grown_by = 0
@@ -115,9 +110,6 @@ class EventTeller:
                 if not self._opened:
                     await self._open()
                 records = await self._reader.read(self._told, BATCH)
-                if self._says_too_much(records):
-                    await self._wipe()
-                    return True
                 await self._stream.publish(self._messages(records))
             except Fault:
                 self._opened = False
@@ -158,22 +150,12 @@ class EventTeller:
             Fault: it cannot be made anew.
         """
         async with self._busy:
-            await self._wipe()
+            self._opened = False
+            await self._stream.wipe()
+            self._epoch, self._told = Epoch(""), Position(0)
+        _LOG.info("eventstream.wiped")
         self._grown.set()
         return json_answer(self._reply())
-
-    async def _wipe(self) -> None:
-        self._opened = False
-        await self._stream.wipe()
-        self._clean = set(self._closed)
-        self._epoch, self._told = Epoch(""), Position(0)
-        _LOG.info("eventstream.wiped")
-
-    def _says_too_much(self, records: Sequence[Recorded]) -> bool:
-        """Return whether one of the records erases a user of whom the stream may say more (rule 6)."""
-        erased = {record.event.user for record in records if isinstance(record.event, UserErased)}
-        self._closed |= erased
-        return not erased <= self._clean
 
     def _reply(self) -> StreamReply:
         head = self._engine.head()
@@ -193,7 +175,6 @@ class EventTeller:
     async def _place(self, last: Told | None) -> tuple[Epoch, Position]:
         """Return the epoch and the position after which events are to be told (rule 3)."""
         if last is None:
-            self._clean = set(self._closed)
             return Epoch(""), Position(0)
         epoch = Epoch(self._engine.head().epoch)
         if last.epoch == epoch:

@@ -17,9 +17,8 @@ from engine.domain.authkeys import secret_text
 from engine.domain.commands import Command, CreateApiKey, CreateAuthKey
 from engine.domain.decision import Decision
 from engine.domain.events import CommandHandled, Event, LogStarted, stream_of
-from engine.domain.personal import said_in, subject_of
 from engine.domain.state import Tailnet
-from engine.domain.values import AuthKeyId, CommandId, Epoch, Millis, Position, UserId
+from engine.domain.values import AuthKeyId, CommandId, Epoch, Millis, Position
 from engine.ports import Envelope, EventReader, Pending, Recorded
 
 PAGE: Final = 5_000
@@ -62,8 +61,6 @@ class Ledger:
         """The last committed record's digest, in hex."""
         self.tree: Final = Frontier()
         """The Merkle tree over all committed records."""
-        self.plain: dict[UserId, int] = {}
-        """How many records speak of a user in plain text: those from before names were sealed."""
         self._versions: dict[str, int] = {}
 
     @classmethod
@@ -95,10 +92,6 @@ class Ledger:
 
     def _learn(self, record: Recorded) -> None:
         envelope = record.envelope
-        if not record.sealed:
-            subject = subject_of(record.event, self.tailnet)
-            if subject is not None:
-                self.plain[subject] = self.plain.get(subject, 0) + 1
         self.tailnet.apply(record.event, envelope.at)
         self.at = max(self.at, envelope.at)
         if not isinstance(record.event, CommandHandled):
@@ -108,13 +101,8 @@ class Ledger:
     def stage(self, order: Order, decision: Decision, now: Millis) -> tuple[Pending, ...]:
         """Take in what was decided, and return it as events that wait to be appended, the receipt last."""
         self.at = max(self.at, now)
-        stored = _stored(decision)
-        speaks_of = said_in(stored, decision.events, decision.result, self.tailnet)
-        receipt = CommandHandled(name=order.name, digest=order.digest, result=msgspec.Raw(stored))
-        return (
-            *(self._pend(event, order) for event in decision.events),
-            self._pend(receipt, order, speaks_of),
-        )
+        receipt = CommandHandled(name=order.name, digest=order.digest, result=_stored(decision))
+        return tuple(self._pend(event, order) for event in (*decision.events, receipt))
 
     def start(self, event: LogStarted, command_id: CommandId, now: Millis) -> Pending:
         """Take in the first event of a log."""
@@ -122,13 +110,12 @@ class Ledger:
         order = Order(command=Command(), name="", command_id=command_id, actor="engine", digest="")
         return self._pend(event, order)
 
-    def _pend(self, event: Event, order: Order, speaks_of: tuple[UserId, ...] = ()) -> Pending:
+    def _pend(self, event: Event, order: Order) -> Pending:
         stream = stream_of(event, order.command_id)
         version = 1
         if not stream.startswith(RECEIPT_STREAM):
             version = self._versions.get(stream, 0) + 1
             self._versions[stream] = version
-        subject = subject_of(event, self.tailnet)
         self.tailnet.apply(event, self.at)
         envelope = Envelope(
             stream=stream,
@@ -139,7 +126,7 @@ class Ledger:
             cause=order.cause,
             reason=order.reason,
         )
-        return Pending(envelope=envelope, event=event, subjects=speaks_of if subject is None else (subject,))
+        return Pending(envelope=envelope, event=event)
 
     def committed(self, records: Sequence[Recorded]) -> None:
         """Note that the records are in the log."""
@@ -160,8 +147,8 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     warnings: tuple[str, ...] = ()
 
 
-def _stored(decision: Decision) -> bytes:
-    return msgspec.json.encode(_Stored(result=decision.result, warnings=decision.warnings))
+def _stored(decision: Decision) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(_Stored(result=decision.result, warnings=decision.warnings)))
 
 
 def accepted_now(order: Order, decision: Decision, position: Position) -> Accepted:

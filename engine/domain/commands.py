@@ -13,7 +13,6 @@ import msgspec
 
 from engine.domain.apikeycommands import CreateApiKey, DeleteApiKey, ExpireApiKey
 from engine.domain.command import Command, Name, Ref, Seconds, Text, Texts
-from engine.domain.personalcommands import EraseUser
 from engine.domain.providercommands import (
     AddProvider,
     EnrolNode,
@@ -69,7 +68,6 @@ __all__ = (
     "DisablePeer",
     "DrainPeer",
     "EnablePeer",
-    "EraseUser",
     "ExpireApiKey",
     "ExpireAuthKey",
     "ExpireNode",
@@ -332,7 +330,6 @@ class RejectLogin(Command, frozen=True, kw_only=True):
 COMMANDS: Final[Mapping[tuple[str, str], type[Command]]] = {
     ("user", "create"): CreateUser,
     ("user", "delete"): DeleteUser,
-    ("user", "erase"): EraseUser,
     ("user", "set-role"): SetUserRole,
     ("authkey", "create"): CreateAuthKey,
     ("authkey", "expire"): ExpireAuthKey,

@@ -74,7 +74,6 @@ from engine.domain.enrolment import (
     report_revoked,
     withdraw_node,
 )
-from engine.domain.erasure import erase_user
 from engine.domain.errors import Refusal
 from engine.domain.exports import record_export, with_stale
 from engine.domain.lookups import report_lookup
@@ -90,7 +89,6 @@ from engine.domain.peerlife import (
     update_peer,
 )
 from engine.domain.peers import disable_peer, enable_peer, expire_peer, register_peer, remove_peer
-from engine.domain.personalcommands import EraseUser
 from engine.domain.policies import revert_policy, set_policy
 from engine.domain.providercommands import (
     AddProvider,
@@ -169,8 +167,6 @@ def _decide(tailnet: Tailnet, command: Command, given: Given) -> Decision:  # no
             return set_user_role(tailnet, command)
         case DeleteUser():
             return delete_user(tailnet, command)
-        case EraseUser():
-            return erase_user(tailnet, command, given)
         case CreateAuthKey():
             return create_auth_key(tailnet, command, given)
         case ExpireAuthKey():

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import msgspec
 
 from engine.domain.events import Event
-from engine.domain.values import Millis, UserId
+from engine.domain.values import Millis
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,13 +17,12 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
 
     `now` is the engine's recorded time; `secret` is 32 hex digits of 128 bits, unguessable and a function of
     the command's id, so that a resend of the command gets the same pre-auth key again. With `strict`, the sender takes a warning
-    for a no. `plain` is how many records speak of a user in plain text: those from before names were sealed.
+    for a no.
     """
 
     now: Millis
     secret: str
     strict: bool = False
-    plain: Mapping[UserId, int] = {}
 
     def __repr__(self) -> str:
         """Return the time, and no secret."""

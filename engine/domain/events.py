@@ -127,7 +127,6 @@ __all__ = (
     "TailnetEvent",
     "UserCreated",
     "UserDeleted",
-    "UserErased",
     "UserEvent",
     "UserRoleSet",
     "WireGuardDnsSet",
@@ -163,12 +162,6 @@ class UserRoleSet(msgspec.Struct, frozen=True, kw_only=True, tag="UserRoleSet.v1
 
 class UserDeleted(msgspec.Struct, frozen=True, kw_only=True, tag="UserDeleted.v1"):
     """The user is gone, and its number is never used again; nothing belonged to it any more."""
-
-    user: UserId
-
-
-class UserErased(msgspec.Struct, frozen=True, kw_only=True, tag="UserErased.v1"):
-    """The key that opened what the log says of the user is destroyed: its name, e-mail and host names can be read no more."""
 
     user: UserId
 
@@ -312,7 +305,7 @@ TailnetEvent = (
     | ResolversSet
     | WireGuardDnsSet
 )
-UserEvent = UserCreated | UserRoleSet | UserDeleted | UserErased
+UserEvent = UserCreated | UserRoleSet | UserDeleted
 AuthKeyEvent = AuthKeyCreated | AuthKeyUsed | AuthKeyExpired
 NodeEvent = (
     NodeRegistered

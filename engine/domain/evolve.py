@@ -74,7 +74,6 @@ from engine.domain.events import (
     TailnetEvent,
     UserCreated,
     UserDeleted,
-    UserErased,
     UserEvent,
     UserRoleSet,
     WireGuardDnsSet,
@@ -129,7 +128,7 @@ def evolve_user(user: User | None, event: UserEvent, at: Millis) -> User | None:
             )
         case UserRoleSet(role=role):
             return user and replace(user, role=role)
-        case UserDeleted() | UserErased():
+        case UserDeleted():
             return None
         case _:
             assert_never(event)

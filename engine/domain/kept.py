@@ -56,7 +56,6 @@ class Tables(msgspec.Struct, frozen=True, kw_only=True):
     policy: PolicyText | None
     policies: dict[str, str]
     users: dict[UserId, User]
-    erased: set[UserId]
     auth_keys: dict[AuthKeyId, AuthKey]
     api_keys: dict[ApiKeyId, ApiKey]
     nodes: dict[NodeId, Node]

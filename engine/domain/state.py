@@ -42,7 +42,6 @@ from engine.domain.events import (
     SelectorAdded,
     SelectorRemoved,
     TailnetEvent,
-    UserErased,
     UserEvent,
 )
 from engine.domain.evolve import (
@@ -110,7 +109,7 @@ class Tailnet:
     `retired_keys` holds the former keys of living nodes; `holders` says who has an address (as an integer; nodes
     and WireGuard-only peers share one number space); `handed_out` is the last address that each pool gave, as
     `masq_handed_out` is for the masquerade pools, by peer and IP version. `selecting` are the peers that have selectors.
-    `provided` are providers and devices; `erased` are users. `policies` holds texts by digest, the last one set at the end: the present one and former ones.
+    `provided` are providers and devices. `policies` holds texts by digest, the last one set at the end: the present one and former ones.
     """
 
     __hash__ = None  # type: ignore[assignment]
@@ -126,7 +125,6 @@ class Tailnet:
         self.nodes: dict[NodeId, Node] = {}
         self.peers: dict[PeerId, Peer] = {}
         self.connections: dict[tuple[NodeId, PeerId], Connection] = {}
-        self.erased: set[UserId] = set()
         self.next_user = UserId(1)
         self.next_auth_key = AuthKeyId(1)
         self.next_api_key = ApiKeyId(1)
@@ -237,11 +235,10 @@ class Tailnet:
     def _apply_user(self, event: UserEvent, at: Millis) -> None:
         before = self.users.get(event.user)
         user = evolve_user(before, event, at)
-        if isinstance(event, UserErased):
-            self.erased.add(event.user)
         if user is None:
             if before is not None:
-                del self.users[before.id], self.user_by_name[before.name.lower()]
+                del self.users[before.id]
+                del self.user_by_name[before.name.lower()]
             return
         self.users[user.id] = user
         self.user_by_name[user.name.lower()] = user.id

@@ -21,7 +21,7 @@ FOLLOW_UPS: Final = ("with_stale", "kept_in_step", "followed_up")
 """What `decide` adds to every decision."""
 CONSEQUENCE: Final = "a consequence of other events"
 ENGINE: Final = "the engine"
-NEXT_VERSION: Final = "0.4.0"
+NEXT_VERSION: Final = "0.3.0"
 """What is in no golden log comes with this version."""
 SINCE: Final[Mapping[str, str]] = {
     **dict.fromkeys(
@@ -73,36 +73,6 @@ SINCE: Final[Mapping[str, str]] = {
             "WireGuardModeSet",
         ],
         "0.2.0",
-    ),
-    **dict.fromkeys(
-        [
-            "ApiKeyCreated",
-            "ApiKeyDeleted",
-            "ApiKeyExpired",
-            "ConnectionExported",
-            "ConnectionStale",
-            "DeviceAdmitted",
-            "DeviceFailed",
-            "DeviceForgotten",
-            "DeviceLeft",
-            "DeviceRegistered",
-            "DeviceRekeyed",
-            "DeviceRetried",
-            "DeviceRevoked",
-            "DeviceWanted",
-            "PeerBackendRemoved",
-            "PeerBackendSet",
-            "PeerEndpointsResolved",
-            "PeerProviderSet",
-            "PeerSwitched",
-            "ProviderAdded",
-            "ProviderRemoved",
-            "ProviderUpdated",
-            "ResolversSet",
-            "UserDeleted",
-            "WireGuardDnsSet",
-        ],
-        "0.3.0",
     ),
 }
 """The version whose golden log (`tests/golden/logs`) first has the event, up to the one before `NEXT_VERSION`."""

@@ -5,15 +5,14 @@ Rule 2: keys are kept only when asked for: who has them can be the server, and s
 Rule 3: a restore changes nothing before the backup was looked at wholly, and nothing in a store that has records.
 """
 
-import contextlib
 import os
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -25,7 +24,6 @@ from frontends.cli.proof import CHECKPOINTS, known, opened_rows, progress_of
 
 if TYPE_CHECKING:
     from engine.adapters.store.archive import Backup, Manifest, Until
-    from engine.adapters.store.people import Subjects
     from engine.adapters.store.restore import Restored
     from engine.domain.values import Position
 
@@ -47,19 +45,11 @@ _STORE: Final = click.option(
 @click.argument("target", metavar="FILE|DIR", type=click.Path())
 @_AT
 @click.option("--with-keys", is_flag=True, help="The private keys of the directory too.")
-@click.option("--without-names", is_flag=True, help="Leave out the keys that open users' and hosts' names.")
 @_STORE
 @click.option("--offline", is_flag=True, help="Do not ask the engine for a checkpoint.")
 @reading
 def backup(
-    operator: Operator,
-    *,
-    target: str,
-    at: str | None,
-    with_keys: bool,
-    without_names: bool,
-    store: str | None,
-    offline: bool,
+    operator: Operator, *, target: str, at: str | None, with_keys: bool, store: str | None, offline: bool
 ) -> None:
     """Write the whole log to a file, while the engine runs; in a directory, under a name with the time."""
     from engine.adapters.store.backup import Extras, Source, write
@@ -71,20 +61,13 @@ def backup(
     notes = tuple(note for note, *_ in known(operator, (), (), offline=offline))
     with opened_rows(operator, store) as rows, progress_of(operator, rows.end()) as progress, _faults():
         every = (row for page in rows.pages() for row in page)
-        names = None if without_names else _names_of(operator, store)
-        source = Source(operator.place.tailnet, every, until, Extras(notes, keys, names))
+        source = Source(operator.place.tailnet, every, until, Extras(notes, keys))
         manifest = write(path, source, Millis(operator.now()), progress)
     _say(operator, {"file": str(path), "octets": path.stat().st_size, **_facts(manifest)})
     if with_keys:
         text.warn(f"{path} holds private keys: who has it can be this server")
     else:
         text.note(f"the keys are not in it: keep {Path(operator.place.directory) / KEYS} too, or --with-keys")
-    if manifest.sealed and manifest.subjects:
-        text.note(
-            "it holds the keys to names: whoever is erased later is still in it (netmap restore --forget)"
-        )
-    elif manifest.sealed:
-        text.warn(f"the keys to names are not in it: keep {_where_names_are(operator, store)} too")
     if not manifest.checkpoint:
         text.warn("no checkpoint was known: nothing but the file itself says what the log was")
 
@@ -93,20 +76,8 @@ def backup(
 @click.argument("file", type=click.Path())
 @_AT
 @_STORE
-@click.option(
-    "--forget", metavar="ID", type=int, multiple=True, help="A user that was erased since; repeatable."
-)
-@click.option("--nameless", is_flag=True, help="Without the keys to names: users and nodes have none then.")
 @changing
-def restore(
-    operator: Operator,
-    *,
-    file: str,
-    at: str | None,
-    store: str | None,
-    forget: tuple[int, ...],
-    nameless: bool,
-) -> None:
+def restore(operator: Operator, file: str, at: str | None, store: str | None) -> None:
     """Make a log again from a backup, in a store without records; it begins a new epoch."""
     from engine.adapters.store.archive import Backup
     from engine.adapters.store.codec import Codec
@@ -129,39 +100,22 @@ def restore(
         _refuse_other_keys(folder, keys)
         if operator.strict and not keys and not (folder / KEYS).is_dir():
             raise Failure(Exit.REFUSED, Trouble("strict", f"neither {file} nor {folder} has keys"))
-        if kept.manifest.sealed and not kept.manifest.subjects and not nameless:
-            message = (
-                f"{file} has no keys to the names of users and nodes: without them all of these are lost"
-            )
-            hint = "take a backup that has them; --nameless goes on without"
-            raise Failure(Exit.REFUSED, Trouble("restore.nameless", message, hint=hint))
-        wish = Wish(until, store, frozenset(forget), nameless)
-        done = _restored(operator, kept, wish)
+        done = _restored(operator, kept, until, store)
     facts = {"records": done.records, "position": done.position, "epoch": done.epoch}
     _say(operator, {**facts, "was": manifest.epoch, "keys": sorted(keys)})
     _tell_what_is_left(folder, keys)
 
 
-class Wish(NamedTuple):
-    """What of a backup is to be restored, and where to."""
-
-    until: "Until"
-    store: str | None
-    forget: frozenset[int]
-    nameless: bool
-
-
-def _restored(operator: Operator, kept: "Backup", wish: Wish) -> "Restored":
+def _restored(operator: Operator, kept: "Backup", until: "Until", store: str | None) -> "Restored":
     """Fill the store, and put keys and checkpoints into the directory before it commits."""
     from engine.adapters.clock import SystemClock
     from engine.adapters.ids import RandomIds
     from engine.adapters.store import restore as into
-    from engine.adapters.store.opening import open_keys, open_target
-    from engine.adapters.store.people import People
+    from engine.adapters.store.opening import open_target
     from engine.contracts.checkpoint import read
-    from engine.domain.values import CommandId, Epoch, Millis, UserId
+    from engine.domain.values import CommandId, Epoch, Millis
 
-    given = {"directory": operator.place.directory, "store": wish.store, "tailnet": operator.place.tailnet}
+    given = {"directory": operator.place.directory, "store": store, "tailnet": operator.place.tailnet}
     settings = setup.settings_of(given)
     folder = Path(settings.directory)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -177,41 +131,10 @@ def _restored(operator: Operator, kept: "Backup", wish: Wish) -> "Restored":
         _put_keys(folder, kept.keys())
         _put_checkpoints(folder, [note for note in kept.notes() if read(note, ())[0].position <= last])
 
-    url = settings.store_url()
-    forget = frozenset(map(UserId, wish.forget))
-    with (
-        progress_of(operator, kept.manifest.position) as progress,
-        contextlib.closing(open_keys(url)) as keys,
-    ):
+    with progress_of(operator, kept.manifest.position) as progress:
         return into.restore(
-            kept,
-            open_target(url),
-            beginning,
-            until=wish.until,
-            people=People(keys, kept.subjects(), forget, wish.nameless),
-            ready=put,
-            progress=progress,
+            kept, open_target(settings.store_url()), beginning, until=until, ready=put, progress=progress
         )
-
-
-def _names_of(operator: Operator, store: str | None) -> "Callable[[], Subjects]":
-    """Return what reads the keys that open names."""
-    from engine.adapters.store.opening import open_keys
-
-    given = {"directory": operator.place.directory, "store": store, "tailnet": operator.place.tailnet}
-    url = setup.settings_of(given).store_url()
-
-    def names() -> "Subjects":
-        with contextlib.closing(open_keys(url, read_only=True)) as keys:
-            return keys.all()
-
-    return names
-
-
-def _where_names_are(operator: Operator, store: str | None) -> str:
-    if store and store.startswith("postgres"):
-        return "the table netmap_subjects"
-    return str(Path(operator.place.directory) / "subjects.db")
 
 
 def _facts(manifest: "Manifest") -> dict[str, object]:
@@ -224,7 +147,6 @@ def _facts(manifest: "Manifest") -> dict[str, object]:
         "root": manifest.root,
         "checkpoint": bool(manifest.checkpoint),
         "keys": list(manifest.keys),
-        "names": manifest.subjects or not manifest.sealed,
     }
 
 

@@ -1,11 +1,8 @@
 """`netmap user`: who nodes and peers belong to."""
 
-import sys
-
 import click
 
-from frontends.cli import live, text
-from frontends.cli.failure import usage
+from frontends.cli import live
 from frontends.cli.groups import noun
 from frontends.cli.node import sure
 from frontends.cli.operator import Operator, changing, reading
@@ -14,10 +11,6 @@ from frontends.cli.output import Column
 from frontends.cli.text import ago, pick, reference
 
 ROLES = "owner, admin, it-admin, network-admin, billing-admin, auditor or member."
-REMAINS = (
-    "what may still name the user: backups that hold its key (delete them, or restore them with --forget), exports, answers to durable "
-    "commands (1 day) and dead letters (30 days), reasons that people typed, policy texts as listed, names of WireGuard-only peers"
-)
 user = noun("Users: who nodes and WireGuard-only peers belong to.")
 
 
@@ -57,26 +50,6 @@ def delete(operator: Operator, which: str, *, cascade: bool, force: bool) -> Non
 
     sure(f"Delete {which}{' and all that belongs to it' if cascade else ''}?", force=force)
     operator.done(operator.send(DeleteUser(user=reference(which), cascade=cascade)), {})
-
-
-@user.command("erase")
-@click.argument("which", metavar="USER", shell_complete=live.users)
-@click.option("--cascade", is_flag=True, help="Remove its nodes and WireGuard-only peers too.")
-@click.option("--force", is_flag=True, help="Also if records from before names were sealed stay readable.")
-@click.option("--yes", is_flag=True, help="Do not ask for the name.")
-@changing
-def erase(operator: Operator, which: str, *, cascade: bool, force: bool, yes: bool) -> None:
-    """Delete a user, and make all that the log says of it unreadable, for ever; a deleted user is named by its id."""
-    from engine.domain.personalcommands import EraseUser
-
-    if not yes and sys.stdin.isatty():
-        text.warn("nobody can undo this: name, e-mail address and host names are gone from the whole history")
-        typed = click.prompt(f"Type {which} to erase it", err=True)
-        if typed != which:
-            raise usage(f"{typed!r} is not {which!r}: nothing was done")
-    accepted = operator.send(EraseUser(user=reference(which), cascade=cascade, force=force))
-    operator.done(accepted, {})
-    text.note(REMAINS)
 
 
 @user.command("list")

@@ -80,7 +80,7 @@ _FIELDS: Final = {"public_key": "peer.key", "allowed_ips": "peer.allowed", "endp
 
 
 class Gone(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that was there: where it ended, what a peer or selector was called, and a connection's last terms."""
+    """Something that was there: where it ended, what it was called, and a connection's last terms."""
 
     position: Position
     name: str = ""
@@ -122,10 +122,10 @@ class Causes:
         """Return what is known of something that is gone."""
         return self._gone.get(thing)
 
-    def peer_by_name(self, name: str) -> tuple[int, Gone] | None:
-        """Return the last WireGuard-only peer of this name that is gone, with its id."""
+    def gone_by_name(self, kind: str, name: str) -> tuple[int, Gone] | None:
+        """Return the last node or peer of this name that is gone, with its id; `kind` is `node` or `peer`."""
         for thing, gone in reversed(self._gone.items()):
-            if thing[0] == "peer" and gone.name == name:
+            if thing[0] == kind and gone.name == name:
                 return int(thing[1]), gone
         return None
 
@@ -183,9 +183,10 @@ def _all_of(kinds: Iterable[str], number: int) -> list[Thing]:
     return [(kind, number) for kind in kinds]
 
 
-def _node_gone(causes: Causes, event: NodeDeleted, _tailnet: Tailnet, position: Position) -> None:
-    """The node's name is let go of: it may be a person's, who may be erased later (`engine/domain/personal.py`)."""
-    causes.end(("node", event.node), Gone(position=position), _all_of(_OF_NODE, event.node))
+def _node_gone(causes: Causes, event: NodeDeleted, tailnet: Tailnet, position: Position) -> None:
+    node = tailnet.nodes.get(event.node)
+    gone = Gone(position=position, name="" if node is None else node.name)
+    causes.end(("node", event.node), gone, _all_of(_OF_NODE, event.node))
 
 
 def _peer_gone(causes: Causes, event: PeerRemoved, tailnet: Tailnet, position: Position) -> None:

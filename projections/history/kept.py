@@ -25,7 +25,7 @@ from projections.inventory.versions import Version, Versions
 from projections.netmap.rebuild import place, positions_of, rebuild
 from projections.netmap.state import NetmapState
 
-MEANING: Final = 3
+MEANING: Final = 2
 """See rule 3."""
 MAX_OCTETS: Final = 1024 * 1024 * 1024
 """Octets of a moment when they are unpacked: four times the bound of a snapshot's JSON (`contracts/chunks.py`)."""

@@ -155,7 +155,6 @@ _LINES: Final[Mapping[type, Callable[[Any, Names], str]]] = {
     e.PolicySet: lambda ev, _: f"set the policy {ev.digest[:12]}" if ev.text else "removed the policy",
     e.UserCreated: lambda ev, _: f"created user {ev.user} {ev.name}",
     e.UserDeleted: lambda ev, _: f"deleted user {ev.user}",
-    e.UserErased: lambda ev, _: f"erased user {ev.user}: what the log said of it can be read no more",
     e.ResolversSet: lambda ev, _: f"set the tailnet's resolvers to {_all(ev.resolvers)}",
     e.WireGuardDnsSet: lambda ev, _: (
         f"let the tailnet's resolvers {'give way to' if ev.mode == 'demote' else 'go before'} exits' own"

@@ -321,7 +321,6 @@ UNDO: Final[Mapping[type, Callable[[Any, Ends], Iterator[Undo]]]] = {
     e.UserCreated: _ending("user.delete", "user", "users"),
     e.UserRoleSet: _of("users", "user", "role", "user.set-role", "role"),
     e.UserDeleted: _gone("a deleted user", _IDS_ARE_SPENT),
-    e.UserErased: _gone("an erased user", "the key that opened its names is destroyed"),
     e.AuthKeyCreated: _ending("authkey.expire", "key", "auth_keys"),
     e.AuthKeyUsed: _nothing,
     e.ApiKeyCreated: _ending("apikey.delete", "key", "api_keys"),

@@ -65,7 +65,6 @@ from engine.domain.events import (
     SelectorRemoved,
     UserCreated,
     UserDeleted,
-    UserErased,
     UserRoleSet,
     WireGuardDnsSet,
     WireGuardModeSet,
@@ -117,7 +116,7 @@ def _touched(state: NetmapState, event: Event) -> list[Change | None]:
             return list(put_all_extras(state))
         case UserCreated(user=number) | UserRoleSet(user=number):
             return [_put_user(state, number), *restand(state, number), *_put_enforced(state)]
-        case UserDeleted(user=number) | UserErased(user=number):
+        case UserDeleted(user=number):
             return [state.drop(f"user/{number}"), *_put_enforced(state)]
         case (
             NodeRegistered(node=number)

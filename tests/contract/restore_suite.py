@@ -1,6 +1,5 @@
 """What a backup and a restore promise of every store that outlives a process."""
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -14,10 +13,7 @@ from engine.adapters.store.archive import Backup, BrokenError, Until
 from engine.adapters.store.backup import Extras, Source, write
 from engine.adapters.store.chain import Walk
 from engine.adapters.store.codec import Codec
-from engine.adapters.store.opening import open_keys, open_reader, open_rows, open_store, open_target
-from engine.adapters.store.people import People
-from engine.adapters.store.vault import Vault
-from engine.adapters.subjectkeys.memory import MemorySubjectKeys
+from engine.adapters.store.opening import open_reader, open_rows, open_store, open_target
 from engine.contracts.checkpoint import Checkpoint, Signer, read
 from engine.domain.events import CommandHandled, Event, LogStarted, UserCreated, stream_of
 from engine.domain.values import DEFAULT_TAILNET, CommandId, Epoch, Millis, Position, UserId
@@ -217,85 +213,3 @@ class RestoreContract:
         with pytest.raises(Fault, match="no record at or before"):
             restored(kept(tmp_path / "a", log_of()), url, Until(position=Position(0)))
         assert stored(url) == []
-
-    async def test_names_come_back_with_their_keys_and_who_is_forgotten_has_none(
-        self, place: EmptyPlace, tmp_path: Path
-    ) -> None:
-        rows, known = sealed_log()
-        for forget, nameless, names in (
-            ((), False, ["anna", "bert"]),
-            ((1,), False, ["erased:1", "bert"]),
-            ((), True, ["erased:1", "erased:2"]),
-        ):
-            url, path = place.fresh(), tmp_path / f"{forget}{nameless}"
-            write(path, Source(DEFAULT_TAILNET, rows, extras=Extras(subjects=lambda: known)), Millis(1))
-            with Backup(path) as backup, contextlib.closing(open_keys(url)) as keys:
-                backup.check(Codec(DEFAULT_TAILNET))
-                assert (backup.manifest.sealed, backup.manifest.subjects, backup.subjects()) == (
-                    2,
-                    True,
-                    known,
-                )
-                people = People(keys, None if nameless else known, frozenset(map(UserId, forget)), nameless)
-                restore.restore(backup, open_target(url), BEGINNING, people=people)
-            assert await names_in(url) == names
-
-    async def test_a_log_of_sealed_records_is_not_restored_without_their_keys_by_surprise(
-        self, place: EmptyPlace, tmp_path: Path
-    ) -> None:
-        rows, _ = sealed_log()
-        path, url = kept(tmp_path / "a", rows), place.fresh()
-        with Backup(path) as backup:
-            assert (backup.manifest.sealed, backup.subjects()) == (2, None)
-            with pytest.raises(Fault, match="nobody says where the keys"):
-                restore.restore(backup, open_target(url), BEGINNING)
-            with contextlib.closing(open_keys(url)) as keys, pytest.raises(Fault, match="users 1, 2"):
-                restore.restore(backup, open_target(url), BEGINNING, people=People(keys, None))
-        assert stored(url) == []
-
-    async def test_who_was_erased_where_it_is_restored_to_does_not_come_back(
-        self, place: EmptyPlace, tmp_path: Path
-    ) -> None:
-        rows, known = sealed_log()
-        url = place.fresh()
-        with contextlib.closing(open_keys(url)) as keys:
-            keys.fill(known)
-            keys.destroy([UserId(2)])
-            with Backup(kept(tmp_path / "a", rows)) as backup:
-                restore.restore(backup, open_target(url), BEGINNING, people=People(keys, known))
-        assert await names_in(url) == ["anna", "erased:2"]
-
-
-def sealed_log() -> tuple[list[Notification], dict[UserId, bytes | None]]:
-    """A log of two users whose names are sealed, and the keys."""
-    keys = MemorySubjectKeys()
-    events: list[tuple[Event, tuple[UserId, ...]]] = [(LogStarted(epoch=Epoch("old")), ())]
-    events += [
-        (UserCreated(user=UserId(number), name=name), (UserId(number),))
-        for number, name in enumerate(("anna", "bert"), 1)
-    ]
-    batch = [
-        Pending(
-            envelope=Envelope(
-                stream=stream_of(event, "c"), version=1, at=Millis(9), actor="o", command_id=CommandId("c")
-            ),
-            event=event,
-            subjects=subjects,
-        )
-        for event, subjects in events
-    ]
-    rows, _ = Codec(DEFAULT_TAILNET, vault=Vault(keys)).encode(batch, "")
-    return [
-        Notification(row.originator_id, row.originator_version, row.topic, row.state, id=number)
-        for number, row in enumerate(rows, 1)
-    ], dict(keys.all())
-
-
-async def names_in(url: str) -> list[str]:
-    """The names of users as a reader finds them."""
-    reader = open_reader(url, tailnet=DEFAULT_TAILNET)
-    try:
-        records = await reader.read(Position(0))
-    finally:
-        await reader.close()
-    return [record.event.name for record in records if isinstance(record.event, UserCreated)]

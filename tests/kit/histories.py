@@ -64,7 +64,6 @@ from engine.domain.events import (
     SelectorRemoved,
     UserCreated,
     UserDeleted,
-    UserErased,
     UserRoleSet,
     WireGuardDnsSet,
     WireGuardModeSet,
@@ -288,8 +287,6 @@ class Teller:
             number = free[a % len(free)]
             self.users.remove(number)
             self.events.append(UserDeleted(user=number))
-            if a % 2:
-                self.events.append(UserErased(user=number))
 
     def policy(self, a: int, _b: int) -> None:
         text = POLICIES[a % len(POLICIES)]

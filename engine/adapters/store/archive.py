@@ -3,7 +3,6 @@
     records.jsonl   the rows as they are stored, in the order of their positions, one `Line` to a line
     checkpoints     the signed notes that were known of these records, as in the engine's own file
     keys/…          the key files, if they were asked for
-    subjects.json   the keys to what the records say of people (`people.py`), unless they were left out
     manifest.json   `Manifest`: what the log was
 
 Rule 1: nothing of a file is believed before `check`; sizes are bounded before anything is read.
@@ -22,11 +21,8 @@ import msgspec
 from eventsourcing.persistence import Notification
 
 from engine.adapters.keyring import CHECKPOINT, NOISE, PEPPER
-from engine.adapters.store import people
 from engine.adapters.store.chain import Break, Walk
 from engine.adapters.store.codec import Codec
-from engine.adapters.store.people import Subjects
-from engine.adapters.store.vault import Sealed
 from engine.contracts.checkpoint import Checkpoint, notes_in, read
 from engine.domain.values import Epoch, Millis, Position
 
@@ -42,9 +38,6 @@ MAX_MANIFEST: Final = 64 << 10
 MAX_NOTES: Final = 256 << 20
 """Octets of all checkpoints: some 700,000, or 2,000 hours of commands without a pause."""
 MAX_KEY: Final = 1 << 10
-SUBJECTS: Final = "subjects.json"
-MAX_SUBJECTS: Final = 256 << 20
-"""Octets of the keys to people's names: some three million users."""
 _UNREADABLE: Final = (
     OSError,
     EOFError,
@@ -108,10 +101,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid
     at: Millis
     checkpoint: str = ""
     keys: tuple[str, ...] = ()
-    sealed: int = 0
-    """Records whose personal fields are sealed."""
-    subjects: bool = False
-    """Whether the keys to them are in it."""
 
 
 class Until(NamedTuple):
@@ -135,7 +124,6 @@ class Facts(msgspec.Struct, frozen=True):
     at: Millis = Millis(0)
     cmd: str = ""
     data: msgspec.Raw = msgspec.Raw(b"{}")
-    sealed: Sealed | None = None
 
 
 _facts: Final = msgspec.json.Decoder(Facts).decode
@@ -181,7 +169,6 @@ class Tally:
         self.walk: Final = Walk(known)
         self.epoch = Epoch("")
         self.at = Millis(0)
-        self.sealed = 0
 
     def take(self, row: Notification) -> None:
         """Look at the next row.
@@ -194,7 +181,6 @@ class Tally:
             raise BrokenError(broken)
         facts = facts_of(row)
         self.at = facts.at
-        self.sealed += facts.sealed is not None
         if row.topic.startswith("LogStarted."):
             try:
                 self.epoch = msgspec.json.decode(facts.data, type=_Began).epoch
@@ -224,7 +210,6 @@ class Tally:
             digest=walk.digest,
             root=walk.tree.root().hex(),
             at=self.at,
-            sealed=self.sealed,
         )
 
 
@@ -297,19 +282,6 @@ class Backup:
             raise BadBackupError(f"{min(unknown)!r} is no key of a keyring")
         return {name: self._small(KEYS + name, MAX_KEY) for name in self.manifest.keys}
 
-    def subjects(self) -> Subjects | None:
-        """Return the keys to what the records say of people; None if they were left out.
-
-        Raises:
-            BadBackupError: they cannot be read.
-        """
-        if not self.manifest.subjects:
-            return None
-        try:
-            return people.read(self._small(SUBJECTS, MAX_SUBJECTS))
-        except ValueError:
-            raise BadBackupError("its keys to people's names cannot be read") from None
-
     def check(self, codec: Codec | None = None, progress: Progress = lambda *_: None) -> None:
         """Look at every record, and at what the manifest and the checkpoints say of them.
 
@@ -335,8 +307,7 @@ class Backup:
         self.keys()
         manifest = self.manifest
         seen = tally.manifest(manifest.tailnet, manifest.made)
-        self.subjects()
-        for name in ("records", "position", "digest", "root", "epoch", "at", "sealed"):
+        for name in ("records", "position", "digest", "root", "epoch", "at"):
             wanted, found = getattr(manifest, name), getattr(seen, name)
             if wanted != found:
                 raise BadBackupError(f"its manifest says {name} {wanted}, and its records say {found}")

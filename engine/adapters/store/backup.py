@@ -9,20 +9,18 @@ Rule 4: the file is for its owner only (0600), and appears under its name when i
 
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 from eventsourcing.persistence import Notification
 
-from engine.adapters.store import people
 from engine.adapters.store.archive import (
     KEYS,
     MANIFEST,
     NOTES,
     RECORDS,
-    SUBJECTS,
     Backup,
     BadBackupError,
     BrokenError,
@@ -35,7 +33,6 @@ from engine.adapters.store.archive import (
     whole_commands,
 )
 from engine.adapters.store.chain import Break
-from engine.adapters.store.people import Subjects
 from engine.contracts.checkpoint import read
 from engine.domain.values import Millis, Position
 from engine.ports import Fault
@@ -47,12 +44,10 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Extras(NamedTuple):
-    """What is kept besides the records: signed notes, key files by name, and what gives the keys to people's names."""
+    """What is kept besides the records: signed notes, and key files by name."""
 
     notes: tuple[str, ...] = ()
     keys: Mapping[str, bytes] = {}
-    subjects: Callable[[], Subjects] | None = None
-    """Called after the last record was read: a key is made before the first record that needs it."""
 
 
 class Source(NamedTuple):
@@ -119,13 +114,10 @@ def _write(archive: zipfile.ZipFile, source: Source, made: Millis, progress: Pro
     archive.writestr(_entry(NOTES), "".join(f"{note}\n" for note in kept))
     for name, octets in source.extras.keys.items():
         archive.writestr(_entry(KEYS + name), octets)
-    if source.extras.subjects is not None:
-        archive.writestr(_entry(SUBJECTS), people.written(source.extras.subjects()))
     manifest = msgspec.structs.replace(
         tally.manifest(source.tailnet, made),
         checkpoint=max(kept, key=lambda note: checkpoints[note].position, default=""),
         keys=tuple(source.extras.keys),
-        subjects=source.extras.subjects is not None,
     )
     archive.writestr(_entry(MANIFEST), msgspec.json.format(_encode(manifest), indent=2) + b"\n")
     return manifest

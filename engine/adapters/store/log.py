@@ -7,7 +7,7 @@ Rule 3: the joins between records are checked on every read that goes on where t
 """
 
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -15,7 +15,7 @@ from eventsourcing.persistence import ApplicationRecorder, IntegrityError, Notif
 
 from engine.adapters.store.codec import Codec
 from engine.domain.events import LogStarted
-from engine.domain.values import Epoch, Millis, Position, UserId
+from engine.domain.values import Epoch, Millis, Position
 from engine.ports import Fault, Head, Pending, Recorded, VersionConflict
 
 EMPTY: Final = Head(epoch=Epoch(""), position=Position(0), digest="", at=Millis(0))
@@ -140,17 +140,12 @@ class Log:
             self._move(self._head.epoch, records)
         return records
 
-    def forget(self, subjects: Collection[UserId]) -> None:
-        """Destroy the keys of subjects; see `EventStore.forget`."""
-        self._codec.destroy(subjects)
-
     def cut(self) -> None:
         """End what takes too long; see `Recording.cut`."""
         self._recording.cut()
 
     def close(self) -> None:
         """Let go of the store."""
-        self._codec.close()
         self._recording.close()
 
     def _digest_at(self, position: Position) -> str | None:

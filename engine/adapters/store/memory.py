@@ -4,7 +4,7 @@ A `MemoryLog` is what a disk is to the others: stores and readers come and go, i
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from eventsourcing.domain import EventSourcingError
@@ -13,9 +13,7 @@ from eventsourcing.popo import POPOApplicationRecorder
 
 from engine.adapters.store.codec import Codec
 from engine.adapters.store.log import Log, LogMovedError
-from engine.adapters.store.vault import Vault
-from engine.adapters.subjectkeys.memory import MemorySubjectKeys
-from engine.domain.values import DEFAULT_TAILNET, Position, UserId
+from engine.domain.values import DEFAULT_TAILNET, Position
 from engine.ports import Fault, Head, Pending, Recorded
 
 
@@ -26,7 +24,6 @@ class MemoryLog(POPOApplicationRecorder):
         super().__init__()
         self.engine: object | None = None
         """Who has it open for appends."""
-        self.subjects = MemorySubjectKeys()
 
     def _insert_events(
         self, stored_events: Sequence[StoredEvent], *, expected: int = 0, **kwargs: Any
@@ -80,7 +77,7 @@ class MemoryEventReader:
     """An `EventReader` over a log in memory."""
 
     def __init__(self, log: MemoryLog, codec: Codec | None = None) -> None:
-        self._log = Log(MemoryRecording(log), codec or Codec(DEFAULT_TAILNET, vault=Vault(log.subjects)))
+        self._log = Log(MemoryRecording(log), codec or Codec(DEFAULT_TAILNET))
         self._closed = False
 
     async def read(self, after: Position, limit: int = 1_000) -> Sequence[Recorded]:
@@ -122,7 +119,3 @@ class MemoryEventStore(MemoryEventReader):
     async def append(self, batch: Sequence[Pending]) -> Sequence[Recorded]:
         """Append all or nothing; see `EventStore.append`."""
         return self._opened().append(batch) if batch else []
-
-    async def forget(self, subjects: Collection[UserId]) -> None:
-        """Destroy the keys of subjects; see `EventStore.forget`."""
-        self._opened().forget(subjects)

@@ -17,14 +17,8 @@ from engine.adapters.store.memory import MemoryEventReader, MemoryEventStore, Me
 from engine.adapters.store.recorded import RecordedReader, RecordedStore
 from engine.adapters.store.restore import Fillable
 from engine.adapters.store.sqlite import SqliteRecording
-from engine.adapters.store.vault import Vault
-from engine.adapters.subjectkeys.sqlite import SqliteSubjectKeys
 from engine.domain.values import TailnetName
-from engine.keyports import SubjectKeys
 from engine.ports import EventReader, EventStore, Fault
-
-SUBJECTS: Final = "subjects.db"
-"""The file of keys beside an SQLite log."""
 
 _in_memory: Final[WeakValueDictionary[tuple[str, str], MemoryLog]] = WeakValueDictionary()
 
@@ -35,10 +29,10 @@ def open_store(url: str, *, tailnet: str) -> EventStore:
     Raises:
         Fault: not a URL of a store.
     """
+    codec = Codec(TailnetName(tailnet))
     if url.startswith("memory:"):
-        log = _memory(url, tailnet)
-        return MemoryEventStore(log, _codec(tailnet, log.subjects))
-    return RecordedStore(Log(_recording(url, read_only=False), _codec(tailnet, open_keys(url))))
+        return MemoryEventStore(_memory(url, tailnet), codec)
+    return RecordedStore(Log(_recording(url, read_only=False), codec))
 
 
 def open_reader(url: str, *, tailnet: str) -> EventReader:
@@ -47,11 +41,10 @@ def open_reader(url: str, *, tailnet: str) -> EventReader:
     Raises:
         Fault: not a URL of a store.
     """
+    codec = Codec(TailnetName(tailnet))
     if url.startswith("memory:"):
-        log = _memory(url, tailnet)
-        return MemoryEventReader(log, _codec(tailnet, log.subjects))
-    keys = open_keys(url, read_only=True)
-    return RecordedReader(Log(_recording(url, read_only=True), _codec(tailnet, keys)))
+        return MemoryEventReader(_memory(url, tailnet), codec)
+    return RecordedReader(Log(_recording(url, read_only=True), codec))
 
 
 def open_rows(url: str) -> Rows:
@@ -70,27 +63,6 @@ def open_target(url: str) -> Fillable:
         Fault: not a URL of a store that outlives this process.
     """
     return _recording(url, read_only=False)
-
-
-def open_keys(url: str, *, read_only: bool = False) -> SubjectKeys:
-    """Return the keys that open what the log says of people; nothing is touched yet, and a reader never makes any.
-
-    Raises:
-        Fault: not a URL of a store that outlives this process.
-    """
-    scheme, _, rest = url.partition("://")
-    if scheme == "sqlite" and rest.startswith("/"):
-        return SqliteSubjectKeys(Path("/", rest.lstrip("/")).with_name(SUBJECTS), read_only=read_only)
-    if scheme in {"postgresql", "postgres"}:
-        from engine.adapters.store.postgres import CONNECTION  # noqa: PLC0415 (as below)
-        from engine.adapters.subjectkeys.postgres import PostgresSubjectKeys  # noqa: PLC0415
-
-        return PostgresSubjectKeys(url, CONNECTION, read_only=read_only)
-    raise Fault(f"no keys for a store with {scheme or 'no'} URL")
-
-
-def _codec(tailnet: str, keys: SubjectKeys) -> Codec:
-    return Codec(TailnetName(tailnet), vault=Vault(keys))
 
 
 def _memory(url: str, tailnet: str) -> MemoryLog:

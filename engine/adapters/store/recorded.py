@@ -9,14 +9,14 @@ Rule 4: an append or a read that takes longer than `LIMIT_SECONDS` is cut: it fa
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import Final, ParamSpec, TypeVar
 
 import structlog
 
 from engine.adapters.store.log import Log
-from engine.domain.values import Position, UserId
+from engine.domain.values import Position
 from engine.ports import Fault, Head, Pending, Recorded, WrongFence
 
 STANDBY: Final = 0.5
@@ -124,12 +124,6 @@ class RecordedStore(RecordedReader):
             return []
         with self._limited():
             return await self._in(self._writing, self._log.append, batch)
-
-    async def forget(self, subjects: Collection[UserId]) -> None:
-        """Destroy the keys of subjects, durably; see `EventStore.forget`."""
-        if subjects:
-            with self._limited():
-                await self._in(self._writing, self._log.forget, subjects)
 
     def _shut(self) -> None:
         self._writing.shutdown()

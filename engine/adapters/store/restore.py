@@ -24,9 +24,8 @@ from engine.adapters.store.archive import (
 from engine.adapters.store.chain import Walk
 from engine.adapters.store.codec import Codec
 from engine.adapters.store.log import START_OF_HISTORY, Recording
-from engine.adapters.store.people import People
 from engine.domain.events import LogStarted
-from engine.domain.values import CommandId, Epoch, Millis, Position, TailnetName, UserId
+from engine.domain.values import CommandId, Epoch, Millis, Position, TailnetName
 from engine.ports import Envelope, Fault, Pending
 
 CAUSE: Final = "restore"
@@ -72,7 +71,6 @@ def restore(
     beginning: Beginning,
     *,
     until: Until = _EVERYTHING,
-    people: People | None = None,
     ready: Callable[[Position], None] = lambda _: None,
     progress: Progress = lambda *_: None,
 ) -> Restored:
@@ -83,7 +81,6 @@ def restore(
         target: the store; it is closed at the end.
         beginning: of the new history.
         until: the last moment that is wanted.
-        people: the keys to what the records say of people; without it records that are sealed are refused.
         ready: called with the position of the last record, when all are in and nothing is committed.
         progress: see `Progress`.
 
@@ -95,10 +92,6 @@ def restore(
 
     def rows() -> Iterator[Notification]:
         yield from history.of(whole_commands(backup.rows(), until))
-        if people is not None:
-            people.take_in(frozenset(history.subjects))
-        elif history.subjects:
-            raise Fault("some records are sealed, and nobody says where the keys to them go")
         ready(history.walk.position)
 
     try:
@@ -123,8 +116,6 @@ class _History:
 
     def __init__(self, beginning: Beginning, tailnet: str, progress: Progress) -> None:
         self.walk: Final = Walk()
-        self.subjects: set[UserId] = set()
-        """Of whom the records speak."""
         self._beginning = beginning
         self._codec = Codec(TailnetName(tailnet))
         self._progress = progress
@@ -139,10 +130,7 @@ class _History:
                 raise BrokenError(broken)
             if row.originator_id == stream:
                 version = row.originator_version
-            facts = facts_of(row)
-            at = max(at, facts.at)
-            if facts.sealed is not None:
-                self.subjects.update(facts.sealed.by)
+            at = max(at, facts_of(row).at)
             yield row
             report(self.walk, self._progress)
         if not self.walk.position:

@@ -11,12 +11,10 @@ from engine.adapters.bus.memory import Hub, MemoryBus
 from engine.adapters.store.memory import MemoryEventReader, MemoryEventStore, MemoryLog
 from engine.application import eventstream
 from engine.application.eventstream import EventTeller, message_of
-from engine.application.ledger import Order
 from engine.contracts import subjects
 from engine.contracts.queries import StreamReply
 from engine.domain.commands import CreateAuthKey
 from engine.domain.events import EVENTS, CommandHandled, LogStarted
-from engine.domain.personalcommands import EraseUser
 from engine.domain.values import CommandId, Epoch, Millis, Position, TailnetName
 from engine.ports import Envelope, Fault, Message, Pending, Recorded
 from engine.schemas.examples import EPOCH, example_of
@@ -265,63 +263,3 @@ def test_what_is_sealed_is_not_told_either() -> None:
 )
 def test_a_busy_engine_keeps_its_time_for_commands(took: float, grown_by: int, rest: float) -> None:
     assert eventstream.rest_after(took, grown_by) == pytest.approx(rest)
-
-
-def erasure(name: str) -> Order:
-    return order(EraseUser(user=name, cascade=True), f"erase-{name}")
-
-
-def said(telling: Telling) -> bytes:
-    return b"".join(message.data for message in telling.stream.messages)
-
-
-async def test_the_stream_is_made_anew_before_it_says_that_a_user_is_erased() -> None:
-    async with running() as lab:
-        telling = Telling(lab)
-        await lab.engine.handle(user("canary"))
-        await lab.engine.handle(user("bob"))
-        await telling.all()
-        assert b"canary" in said(telling), "a negative control"
-        await lab.engine.handle(erasure("canary"))
-        await telling.all()
-        assert b"canary" not in said(telling)
-        assert b"erased:1" in said(telling)
-        assert telling.positions == await telling.expected()
-
-
-async def test_a_teller_that_was_not_there_when_a_user_was_erased_makes_the_stream_anew() -> None:
-    log = MemoryLog()
-    async with running(log) as lab:
-        first = Telling(lab)
-        await lab.engine.handle(user("canary"))
-        await first.all()
-        await lab.engine.handle(erasure("canary"))
-    async with running(log) as lab:
-        second = Telling(lab, first.stream)
-        await second.all()
-        assert b"canary" not in said(second)
-        assert second.positions == await second.expected()
-
-
-async def test_a_stream_is_made_anew_once_for_an_erasure() -> None:
-    async with running() as lab:
-        telling = Telling(lab)
-        for name in ("a", "b", "c"):
-            await lab.engine.handle(user(name))
-            await lab.engine.handle(erasure(name))
-        wiped = 0
-        wipe = telling.stream.wipe
-
-        async def counted() -> None:
-            nonlocal wiped
-            wiped += 1
-            await wipe()
-
-        telling.stream.wipe = counted  # type: ignore[method-assign]
-        await telling.all()
-        assert wiped == 1
-        assert telling.positions == await telling.expected()
-        new = Telling(lab)
-        new.stream.wipe = counted  # type: ignore[method-assign]
-        await new.all()
-        assert wiped == 1, "their keys were destroyed before the stream was begun"

@@ -22,8 +22,6 @@ CASES: list[tuple[str, str, dict[str, Any]]] = [
     ),
     ("user delete anna --force", "user.delete", {"user": "anna", "cascade": False}),
     ("user delete 1 --cascade --force", "user.delete", {"user": 1, "cascade": True}),
-    ("user erase anna --yes", "user.erase", {"user": "anna", "cascade": False, "force": False}),
-    ("user erase 1 --cascade --force --yes", "user.erase", {"user": 1, "cascade": True, "force": True}),
     ("user set-role 1 owner", "user.set-role", {"user": 1, "role": "owner"}),
     ("node tag laptop tag:a tag:b", "node.tag", {"node": "laptop", "tags": ["tag:a", "tag:b"]}),
     ("node tag -i 7 tag:a,tag:b", "node.tag", {"node": 7, "tags": ["tag:a", "tag:b"]}),

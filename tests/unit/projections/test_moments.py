@@ -10,7 +10,6 @@ from engine.adapters.bus.memory import Hub, MemoryBus
 from engine.adapters.shelf import MemoryShelf
 from engine.contracts.chunks import encode as canonical
 from engine.contracts.netmap import NetmapObject
-from engine.domain.events import UserErased
 from engine.domain.values import DEFAULT_TAILNET, Millis, Position
 from engine.ports import EventReader, Fault, Recorded, Shelf
 from projections.history import kept as packing
@@ -340,30 +339,3 @@ async def test_without_any_it_reads_the_log_from_its_beginning(shelf: Shelf) -> 
     assert at.reader.asked[0] == 0
     assert canonical(snapshot_of(projection.live.state)) == canonical(snapshot_of(at.live.state))
     assert projection.live.receipts.since == 0
-
-
-async def test_when_a_user_is_erased_all_moments_go_and_new_ones_are_kept() -> None:
-    shelf = MemoryShelf()
-    at = await followed(shelf)
-    assert len(shelf.names()) > 3
-    await at.log.write(("user", 0, 0), ("user_end", 1, 0))
-    fresh = [r for r in at.log.records if r.position > at.live.state.position]
-    assert isinstance(fresh[-1].event, UserErased)
-    for record in fresh:
-        at.live.take([record])
-        await at.moments.cleanse([record])
-        await at.moments.note(at.live)
-    await at.moments.settled()
-    assert at.positions == [at.live.state.position]
-    assert set(shelf.names()) == {place.name for place in at.moments.places}
-
-
-async def test_what_was_shown_of_the_past_is_not_shown_again_after_an_erasure() -> None:
-    at = await followed(MemoryShelf())
-    past = Past(at.live, at.moments)
-    moment = AtPosition(Position(3))
-    before = await past.at(moment)
-    assert await past.at(moment) is before
-    await at.log.write(("user", 0, 0), ("user_end", 1, 0))
-    at.live.take([r for r in at.log.records if r.position > at.live.state.position])
-    assert await past.at(moment) is not before

@@ -133,7 +133,7 @@ def test_what_is_no_known_record_stops_the_reader(topic: str, data: bytes) -> No
 
 
 def test_a_newer_layout_stops_the_reader() -> None:
-    state = (STATE % b'{"user":1,"name":"anna"}').replace(b'"schema":1', b'"schema":3')
+    state = (STATE % b'{"user":1,"name":"anna"}').replace(b'"schema":1', b'"schema":2')
     with pytest.raises(Fault, match="the record at 9"):
         CODEC.decode([Notification("default/x/1", 1, "UserCreated.v1", state, id=9)], "")
 

@@ -161,7 +161,7 @@ def test_what_is_gone_is_remembered_as_far_as_it_goes() -> None:
         True,
     ]
     assert at.folded.causes.gone("peer", peer_id(2)) is not None
-    assert bounded.peer_by_name("short0") is None
+    assert bounded.gone_by_name("peer", "short0") is None
 
 
 def test_an_update_is_the_cause_of_what_it_changes_only() -> None:

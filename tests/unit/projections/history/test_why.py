@@ -415,8 +415,8 @@ def test_who_removed_a_peer_stays_known_by_its_id_and_by_its_name() -> None:
         at.why(1, RELAY)
     gone = at.folded.causes.gone("peer", RELAY)
     assert gone is not None
-    assert (gone.name, at.folded.causes.peer_by_name("relay")) == ("relay", (RELAY, gone))
-    assert at.folded.causes.peer_by_name("rel") is None
+    assert (gone.name, at.folded.causes.gone_by_name("peer", "relay")) == ("relay", (RELAY, gone))
+    assert at.folded.causes.gone_by_name("peer", "rel") is None
     assert tag_of(at.folded.log[gone.position - 1].event) == "PeerRemoved.v1"
     assert at.folded.causes.of(("peer", RELAY), ("peer.allowed", RELAY), ("connection", 1, RELAY)) == ()
 
