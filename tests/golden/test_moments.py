@@ -12,9 +12,9 @@ from projections.netmap.state import NetmapState
 from tests.golden.logs import FOLDER, Row, decoded
 
 KNOWN = {
-    "0.1.0": (1, "cdad4595f68c4a54"),
-    "0.2.0": (1, "dda0aa865bbdfe74"),
-    "0.3.0": (1, "b2fc5d1ee1770911"),
+    "0.1.0": (2, "00b5b2b065f02f5d"),
+    "0.2.0": (2, "0506f48c57dd159f"),
+    "0.3.0": (2, "4c9a3d7c5158e3ca"),
 }
 """For each log since which `MEANING` its records have been the cause of these things."""
 
