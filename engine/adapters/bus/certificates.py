@@ -9,7 +9,6 @@ Rule 4: keys are readable by their owner alone, and never leave the folder.
 
 import contextlib
 import ipaddress
-import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from engine.adapters.bus.files import write_private
 from engine.ports import Fault
 
 CA_DAYS: Final = 3_650
@@ -87,8 +87,8 @@ def _authority(folder: Path, now: datetime) -> tuple[_Pair, Made]:
     usage = _usage(signs_certificates=True)
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     signed = builder.add_extension(usage, critical=True).sign(fresh, hashes.SHA256())
-    _write(key, _pem(fresh))
-    _write(certificate, signed.public_bytes(serialization.Encoding.PEM))
+    write_private(key, _pem(fresh))
+    write_private(certificate, signed.public_bytes(serialization.Encoding.PEM))
     return _Pair(fresh, signed), Made(AUTHORITY, "made", signed.not_valid_after_utc)
 
 
@@ -97,7 +97,7 @@ def _leaf(folder: Path, authority: _Pair, hosts: tuple[str, ...], now: datetime)
     certificate, key = folder / "cert.pem", folder / "key.pem"
     before = _found(certificate, key)
     if before is not None and _is_good(before, authority, hosts, now):
-        _write(folder / "ca.pem", authority.certificate.public_bytes(serialization.Encoding.PEM))
+        write_private(folder / "ca.pem", authority.certificate.public_bytes(serialization.Encoding.PEM))
         return Made(folder.name, "kept", before.certificate.not_valid_after_utc, hosts)
     fresh = ec.generate_private_key(ec.SECP256R1())
     issuer = authority.certificate
@@ -113,9 +113,9 @@ def _leaf(folder: Path, authority: _Pair, hosts: tuple[str, ...], now: datetime)
         builder = builder.add_extension(names, critical=False)
     identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key())
     signed = builder.add_extension(identifier, critical=False).sign(authority.key, hashes.SHA256())
-    _write(key, _pem(fresh))
-    _write(certificate, signed.public_bytes(serialization.Encoding.PEM))
-    _write(folder / "ca.pem", issuer.public_bytes(serialization.Encoding.PEM))
+    write_private(key, _pem(fresh))
+    write_private(certificate, signed.public_bytes(serialization.Encoding.PEM))
+    write_private(folder / "ca.pem", issuer.public_bytes(serialization.Encoding.PEM))
     return Made(folder.name, "renewed" if before else "made", signed.not_valid_after_utc, hosts)
 
 
@@ -195,15 +195,6 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write the file whole or not at all, readable by its owner alone."""
-    aside = path.with_suffix(".new")
-    with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123 (with a mode)
-        os.fchmod(file.fileno(), 0o600)
-        file.write(data)
-    aside.replace(path)
 
 
 def utc(millis: int) -> datetime:

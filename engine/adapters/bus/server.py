@@ -23,6 +23,7 @@ import msgspec
 import structlog
 
 from engine.adapters.bus.context import Context, context_path, inbox_of
+from engine.adapters.bus.files import write_private
 from engine.adapters.bus.server_config import ROLES, Plan, render
 from engine.config import Settings
 from engine.domain.values import TailnetName
@@ -146,7 +147,7 @@ class _Server:
             passwords=passwords,
             extra=extra + "logfile_max_num: 3\n",
         )
-        _write_private(self._conf, render(plan).encode())
+        write_private(self._conf, render(plan).encode())
         self._write_contexts(f"nats://{listen}", passwords)
 
     def _write_contexts(self, url: str, passwords: Mapping[str, str]) -> None:
@@ -159,7 +160,7 @@ class _Server:
                 description=f"tailnet {self._settings.tailnet} as {role}",
             )
             text = msgspec.json.format(msgspec.json.encode(context))
-            _write_private(context_path(str(self._folder), role), text)
+            write_private(context_path(str(self._folder), role), text)
 
     def _password(self, role: str) -> str:
         with contextlib.suppress(OSError, msgspec.MsgspecError):
@@ -228,15 +229,6 @@ class _Server:
         except (OSError, ValueError):
             return None
         return pid if os.fsencode(self._conf) in command.split(b"\0") else None
-
-
-def _write_private(path: Path, data: bytes) -> None:
-    """Write the file whole or not at all, readable by its owner alone."""
-    aside = path.with_suffix(".new")
-    with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123 (with a mode)
-        os.fchmod(file.fileno(), 0o600)
-        file.write(data)
-    aside.replace(path)
 
 
 def _free_port() -> int:
