@@ -5,12 +5,12 @@ Rule 2: who waits for a position also wakes the reader: read your writes costs a
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, Final
 
 from engine.domain.events import NodeDeleted
 from engine.domain.values import Position
-from engine.ports import Clock, EventReader, Fault, Recorded
+from engine.ports import Clock, EventReader, Fault, Recorded, Undecodable
 from projections.history.causes import Causes
 from projections.history.kept import Kept
 from projections.inventory.receipts import Receipts
@@ -39,6 +39,10 @@ class Doubtful(Fault):
     code: ClassVar[str] = "projection.doubtful"
     told: ClassVar[str] = "this projection compares what it holds with the log before it says more"
     hint: ClassVar[str] = "try again in a moment, another projection may answer; see netmap projection list"
+
+
+class AnotherLog(Undecodable):
+    """The log is not the one that was read before: it was restored or truncated under a running projection (F6)."""
 
 
 class Live:
@@ -89,6 +93,21 @@ class Live:
             self._stir()
         return steps
 
+    async def following(self, limit: int) -> Sequence[Recorded]:
+        """Read on from the last record, which must still be there and be the same: it names all before it.
+
+        Raises:
+            AnotherLog: it is not.
+            Fault: the log cannot be read.
+        """
+        state = self.state
+        if not state.position:
+            return await self.reader.read(state.position, limit)
+        records = await self.reader.read(Position(state.position - 1), limit + 1)
+        if not records or (records[0].position, records[0].digest) != (state.position, state.digest):
+            raise AnotherLog(f"the record at {state.position} is not the one that was read there")
+        return records[1:]
+
     def swap(self, other: "Live") -> None:
         """Go on from another one's state, which is at the same position of the same log."""
         self.state, self.causes, self.policies = other.state, other.causes, other.policies
@@ -120,17 +139,7 @@ class Live:
         """
         if self.doubt:
             raise Doubtful(self.doubt)
-        if self.lag_seconds() <= FRESH_SECONDS:
-            return
-        self.wake.set()
-        try:
-            async with asyncio.timeout(within):
-                while self.lag_seconds() > FRESH_SECONDS:
-                    await self._moved.wait()
-        except TimeoutError:
-            raise Behind(
-                f"at {self.state.position}, the log's end not seen for {self.lag_seconds():.1f} s"
-            ) from None
+        await self._until(lambda: self.lag_seconds() <= FRESH_SECONDS, within, self._unseen)
 
     def _stir(self) -> None:
         self._moved.set()
@@ -142,12 +151,23 @@ class Live:
         Raises:
             Behind: it is not there `within` seconds.
         """
-        if self.state.position >= position:
+        await self._until(
+            lambda: self.state.position >= position,
+            within,
+            lambda: f"at {self.state.position}, asked for {position}",
+        )
+
+    async def _until(self, holds: Callable[[], bool], within: float, why: Callable[[], str]) -> None:
+        """Wait until it holds, and wake the reader if it does not yet."""
+        if holds():
             return
         self.wake.set()
         try:
             async with asyncio.timeout(within):
-                while self.state.position < position:
+                while not holds():
                     await self._moved.wait()
         except TimeoutError:
-            raise Behind(f"at {self.state.position}, asked for {position}") from None
+            raise Behind(why()) from None
+
+    def _unseen(self) -> str:
+        return f"at {self.state.position}, the log's end not seen for {self.lag_seconds():.1f} s"

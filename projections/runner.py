@@ -15,9 +15,6 @@ Rule 7: nothing is said or answered before the end of the log was reached for th
 import asyncio
 import contextlib
 import gc
-import os
-import re
-import socket
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -27,6 +24,7 @@ import structlog
 
 from engine.adapters.bus.nats import open_bus
 from engine.adapters.clock import SystemClock
+from engine.adapters.ids import own_name
 from engine.adapters.shelf import FileShelf, MemoryShelf
 from engine.adapters.store.opening import open_reader
 from engine.config import Settings
@@ -58,10 +56,6 @@ _HEAD: Final = msgspec.json.Decoder(HeadReply)
 _log = structlog.get_logger(__name__)
 
 
-class AnotherLog(Undecodable):
-    """The log is not the one that was read before: it was restored or truncated under a running projection (F6)."""
-
-
 class Projection:
     """One projection process; `run` is its life."""
 
@@ -81,7 +75,6 @@ class Projection:
         self.ready: Final = asyncio.Event()
         """Set when the log's end was reached for the first time, and queries are answered."""
         self._bus = bus
-        self._reader = reader
         self._tailnet = tailnet
         self._clock = clock
         self._told = clock.monotonic()
@@ -212,7 +205,7 @@ class Projection:
         began = self._clock.monotonic()
         while True:
             try:
-                return await self._following()
+                return await self.live.following(PAGE)
             except Undecodable as fault:
                 _log.critical("the log cannot be understood", at=self.live.state.position, why=str(fault))
                 raise
@@ -222,16 +215,6 @@ class Projection:
                     raise
                 _log.warning("the log cannot be read", why=str(fault))
             await asyncio.sleep(RETRY_SECONDS)
-
-    async def _following(self) -> Sequence[Recorded]:
-        """Read on from the last record, which must still be there and be the same: it names all before it."""
-        state = self.live.state
-        if not state.position:
-            return await self._reader.read(state.position, PAGE)
-        records = await self._reader.read(Position(state.position - 1), PAGE + 1)
-        if not records or (records[0].position, records[0].digest) != (state.position, state.digest):
-            raise AnotherLog(f"the record at {state.position} is not the one that was read there")
-        return records[1:]
 
     async def _hear_heads(self, messages: AsyncIterator[Message]) -> None:
         async for message in messages:
@@ -265,12 +248,6 @@ class Projection:
         self.live.wake.set()
 
 
-def own_name() -> str:
-    """Return what this process calls itself on the bus: the host's name and its process id, as one token."""
-    host = re.sub(r"[^a-z0-9]+", "-", socket.gethostname().lower()).strip("-") or "host"
-    return f"{host[:40]}-{os.getpid()}"
-
-
 async def run_projection(settings: Settings, stop: asyncio.Event) -> None:
     """Run the projection role until `stop`.
 
@@ -284,7 +261,7 @@ async def run_projection(settings: Settings, stop: asyncio.Event) -> None:
         reader = open_reader(settings.store_url(), tailnet=tailnet)
         try:
             shelf = FileShelf(Path(settings.directory) / "moments" / tailnet, SUFFIX)
-            await Projection(bus, reader, tailnet, SystemClock(), shelf, name=own_name()).run(stop)
+            await Projection(bus, reader, tailnet, SystemClock(), shelf, name=own_name("host")).run(stop)
         finally:
             await reader.close()
     finally:

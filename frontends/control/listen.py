@@ -8,9 +8,6 @@ Rule 4: its id is unique in the tailnet; without one in the settings it is made 
 
 import asyncio
 import gc
-import os
-import re
-import socket
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -18,7 +15,7 @@ import structlog
 
 from engine.adapters.bus.nats import open_bus
 from engine.adapters.clock import SystemClock
-from engine.adapters.ids import RandomIds
+from engine.adapters.ids import RandomIds, own_name
 from engine.adapters.keyring import FileKeyRing
 from engine.config import Settings
 from engine.domain.values import TailnetName
@@ -38,9 +35,6 @@ FIRST_SECONDS: Final = 0.1
 BACKLOG: Final = 4_096
 """Connections that the kernel holds for us: a reconnect storm comes at once."""
 
-MAX_HOST: Final = 40
-"""Characters of the host's name in an id: it is one token of a subject."""
-
 _log = structlog.get_logger(__name__)
 
 
@@ -56,12 +50,6 @@ def _silent(*, ready: bool) -> None:
     """Take no note."""
 
 
-def own_id(host: str, process: int) -> str:
-    """Return a frontend's id that no other process has: `web-3-4711` (rule 4)."""
-    plain = re.sub(r"[^a-z0-9]+", "-", host.lower()).strip("-")[:MAX_HOST].strip("-")
-    return f"{plain or 'f'}-{process}"
-
-
 async def run_frontend(settings: Settings, stop: asyncio.Event, tell: Tell = _silent) -> None:
     """Serve clients until told to stop.
 
@@ -70,7 +58,7 @@ async def run_frontend(settings: Settings, stop: asyncio.Event, tell: Tell = _si
     """
     clock = SystemClock()
     ring = FileKeyRing(Path(settings.directory) / KEYS)
-    name = settings.frontend or own_id(socket.gethostname(), os.getpid())
+    name = settings.frontend or own_name("f")
     bus = await open_bus(settings, "frontend", name=f"netmap frontend {name}")
     identity = Identity(
         TailnetName(settings.tailnet), name, settings.public_url(), PrivateKey(ring.noise_private())
@@ -97,7 +85,6 @@ async def serve(settings: Settings, frontend: Frontend, stop: asyncio.Event, tel
         server = await _open(settings, frontend, door, tasks)
         running += [tasks.create_task(_watch(frontend, door, tell))]
         await stop.wait()
-        frontend.draining = True
         tell(ready=False)
         await drain(frontend, door, server, settings.drain_seconds, shared=settings.share_port)
         for task in running:

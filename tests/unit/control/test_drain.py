@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from engine.adapters.ids import process_name
 from engine.contracts import subjects
 from engine.contracts.soft import SoftState
 from engine.ports import Answer, Endpoint, Message
-from frontends.control.listen import own_id
 from frontends.wire.noise import PrivateKey
 from tests.kit.control_client import Gone, Refused, connect
 from tests.unit.control.test_frontend import LIMIT, TAILNET, Rest, Site, key, rest
@@ -150,4 +150,4 @@ async def _endpoints(states: AsyncIterator[Message]) -> list[str]:
     ],
 )
 def test_an_id_is_made_of_host_and_process(host: str, expected: str) -> None:
-    assert own_id(host, 7) == expected
+    assert process_name(host, 7, "f") == expected

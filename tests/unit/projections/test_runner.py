@@ -15,6 +15,7 @@ from engine.contracts.soft import SoftFact, SoftState
 from engine.domain.values import DEFAULT_TAILNET, Millis, NodeId, Position
 from engine.ports import EventReader, Fault, Headers, Message, NoResponders, Recorded, Undecodable
 from projections import runner
+from projections.live import AnotherLog
 from projections.netmap.state import snapshot_of
 from projections.runner import Projection
 from tests.kit.fakes import VirtualClock
@@ -264,7 +265,7 @@ async def test_another_log_under_its_feet_stops_it(restored: list[Step]) -> None
         reader.inner = other.reader()
         with pytest.raises(ExceptionGroup) as caught:
             await task
-        assert caught.group_contains(runner.AnotherLog)
+        assert caught.group_contains(AnotherLog)
 
 
 async def test_a_bus_that_takes_nothing_loses_deltas_and_does_not_stop_it() -> None:
