@@ -12,13 +12,14 @@ from typing import Final
 import msgspec
 
 from engine.contracts.queries import Query, Wanted
-from engine.domain.commands import COMMANDS
+from engine.domain.commands import BY_NAME
 from engine.domain.errors import Invalid
 from engine.domain.refs import node_of
 from projections.history.between import between
 from projections.history.moment import moment
 from projections.history.supposed import Start, Wish, suppose
 from projections.live import Live
+from projections.netmap.state import NetmapState
 from projections.pages import page
 from projections.past import Past
 
@@ -26,7 +27,6 @@ MOST: Final = 1_000
 """Nodes whose netmaps are compared; about 1 ms each in a tailnet of 500 (rule 4 of `history/supposed.py`)."""
 _UNDECIDED: Final = frozenset({"login.approve", "login.reject"})
 """Commands about logins that wait in the engine: no projection knows them."""
-_NAMES: Final = {f"{entity}.{verb}": kind for (entity, verb), kind in COMMANDS.items()}
 
 
 class Suppositions:
@@ -80,21 +80,26 @@ class Suppositions:
         async with self._turn:
             old = await self._past.at(moment(query.from_, now))
             new = await self._past.at(moment(query.to, now))
-            ends = (old.position, old.at), (new.position, new.at)
+            ends = {"from": _end(old), "to": _end(new)}
             before, after = old.tailnet.draft(), new.tailnet.draft()
             found = await asyncio.to_thread(lambda: tuple(between(before, after)))
         shown = page(enumerate(found, 1), after=query.after, limit=query.limit)
         return {
-            "position": new.position,
-            **{name: {"position": at[0], "at": at[1]} for name, at in zip(("from", "to"), ends, strict=True)},
+            "position": ends["to"]["position"],
+            **ends,
             "changes": shown.rows,
             "next": shown.next,
         }
 
 
+def _end(state: NetmapState) -> dict[str, int]:
+    """Return where a state is now: the present goes on."""
+    return {"position": state.position, "at": state.at}
+
+
 def _wish(wanted: Wanted, number: int) -> Wish:
     field = f"commands[{number}]"
-    kind = _NAMES.get(wanted.command)
+    kind = BY_NAME.get(wanted.command)
     if kind is None or wanted.command in _UNDECIDED:
         raise Invalid(
             "suppose.command",

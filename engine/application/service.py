@@ -25,7 +25,7 @@ from engine.contracts import subjects
 from engine.contracts.requests import BY_KEY, Accepted
 from engine.domain.aggregates import ApiKey
 from engine.domain.apikeys import ADMIN, key_by_prefix
-from engine.domain.commands import COMMANDS, ApproveLogin, Command, RecordExport, RejectLogin
+from engine.domain.commands import BY_NAME, COMMANDS, ApproveLogin, Command, RecordExport, RejectLogin
 from engine.domain.errors import NotAllowed, NotFound
 from engine.domain.values import CommandId, TailnetName
 from engine.ports import Answer, Bus, Endpoint, IdSource, Message
@@ -61,7 +61,7 @@ class Commands:
         """
         actor = self._actor(message.subject)
         self._engine.must_have_room(actor, command_id)
-        kind = COMMANDS.get(_pair(name))
+        kind = BY_NAME.get(name)
         if kind is None:
             raise _unknown(name)
         command = decode(message.data, kind)
@@ -194,13 +194,8 @@ def _is_told(key: ApiKey, command: Command) -> bool:
     return key.node is None or all(told.node == key.node for told in command.connections)
 
 
-def _pair(name: str) -> tuple[str, str]:
-    entity, _, verb = name.partition(".")
-    return entity, verb
-
-
 def _unknown(name: str) -> NotFound:
-    known = [f"{entity}.{verb}" for entity, verb in COMMANDS]
+    known = list(BY_NAME)
     close = difflib.get_close_matches(name[:80], known, n=1, cutoff=0.5)
     hint = f"perhaps {close[0]!r}?" if close else "commands: " + ", ".join(known)
     return NotFound("command.unknown", "there is no such command", hint=hint)

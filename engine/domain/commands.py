@@ -49,6 +49,7 @@ from engine.domain.wgcommands import (
 )
 
 __all__ = (
+    "BY_NAME",
     "COMMANDS",
     "DEFAULT_AUTH_KEY_SECONDS",
     "REGISTRATION",
@@ -383,6 +384,11 @@ COMMANDS: Final[Mapping[tuple[str, str], type[Command]]] = {
     ("login", "reject"): RejectLogin,
 }
 """What an operator may send, by (entity, verb)."""
+
+BY_NAME: Final[Mapping[str, type[Command]]] = {
+    f"{entity}.{verb}": kind for (entity, verb), kind in COMMANDS.items()
+}
+"""The same by name, as `peer.register`."""
 
 REGISTRATION: Final[Mapping[tuple[str, str], type[Command]]] = {
     ("node", "register"): RegisterNode,

@@ -70,15 +70,14 @@ async def _send(
 ) -> list[dict[str, Any]]:
     import msgspec
 
-    from engine.domain.commands import COMMANDS
+    from engine.domain.commands import BY_NAME
 
-    kinds = {f"{entity}.{verb}": kind for (entity, verb), kind in COMMANDS.items()}
     base = operator.command_id or operator.world.fresh_id()
     tailnet.cause = str(found["commandId"])
     reason = operator.reason or f"{UNDO} {position}"
     done = []
     for number, step in enumerate(found["steps"], 1):
-        command = msgspec.convert(step["body"], kinds[step["command"]])
+        command = msgspec.convert(step["body"], BY_NAME[step["command"]])
         accepted = await tailnet.send(command, command_id=f"{base}-{number}", reason=reason)
         done.append({"command": step["command"], **msgspec.to_builtins(accepted)})
     return done

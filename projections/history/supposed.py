@@ -39,7 +39,6 @@ from projections.netmap.view import view
 
 _SECRET: Final = "0" * 32
 """What keys are made of that nobody will ever hold."""
-_NOTHING: Final[frozenset[NodeId]] = frozenset()
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +88,7 @@ def suppose(start: Start, wishes: Iterable[Wish], *, most: int, only: NodeId | N
     before = rebuild(start.tailnet, start.epoch, start.position)
     before.at = start.now
     after = frozen(before)
-    touched: dict[str, None] = {}
+    touched: set[str] = set()
     outcomes = [_outcome(after, wish, start.now, touched) for wish in wishes]
     concerned = sorted(_concerned(before, after, touched))
     if only is not None:
@@ -98,14 +97,14 @@ def suppose(start: Start, wishes: Iterable[Wish], *, most: int, only: NodeId | N
     return Supposition(outcomes=tuple(outcomes), rows=tuple(found), unseen=max(0, len(concerned) - most))
 
 
-def _outcome(state: NetmapState, wish: Wish, now: Millis, touched: dict[str, None]) -> Outcome:
+def _outcome(state: NetmapState, wish: Wish, now: Millis, touched: set[str]) -> Outcome:
     try:
         decision = decide(state.tailnet, wish.command, Given(now=now, secret=_SECRET))
     except Refusal as refusal:
         return Outcome(name=wish.name, ok=False, problem=problem_of(refusal))
     for event in decision.events:
         changes = fold(state, _recorded(state, event, now))
-        touched.update((change.key, None) for change in changes)
+        touched.update(change.key for change in changes)
     names = NamesNow(state.tailnet)
     said = tuple(line(event, names) for event in decision.events)
     return Outcome(name=wish.name, ok=True, events=said, warnings=decision.warnings)
@@ -127,8 +126,8 @@ def _concerned(before: NetmapState, after: NetmapState, touched: Iterable[str]) 
     everybody = before.tailnet.nodes.keys() | after.tailnet.nodes.keys()
     found: set[NodeId] = set()
     for key in touched:
-        ends = [(state, _value(state, key)) for state in (before, after)]
-        for state, value in ends:
+        for state in (before, after):
+            value = _value(state, key)
             found |= everybody if value is None and _is_shared(key) else _of(state, value, everybody)
         if found == everybody:
             break
@@ -148,13 +147,13 @@ def _value(state: NetmapState, key: str) -> NetmapObject | None:
 def _of(state: NetmapState, value: NetmapObject | None, everybody: set[NodeId]) -> set[NodeId]:
     match value:
         case None:
-            return set(_NOTHING)
+            return set()
         case NodeObject():
             return {value.id, *_viewers(state, value.class_id)}
         case ExtrasObject():
             return {value.node}
         case WireGuardPeerObject():
-            return set(state.tailnet.nodes_of_peer.get(value.id, _NOTHING))
+            return set(state.tailnet.nodes_of_peer.get(value.id, ()))
         case ClassObject():
             return {node.id for node in state.nodes() if node.class_id == value.id}
         case UserObject():

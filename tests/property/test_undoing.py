@@ -10,7 +10,7 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.domain.commands import COMMANDS, Command, CreateAuthKey
+from engine.domain.commands import BY_NAME, Command, CreateAuthKey
 from engine.domain.errors import Refusal
 from engine.domain.state import Tailnet
 from engine.domain.values import NodeId
@@ -21,7 +21,6 @@ from projections.netmap.diff import ChangeRow
 from tests.kit.scenario import Scene
 from tests.property.test_domain import commands, play
 
-KINDS: Final = {f"{entity}.{verb}": kind for (entity, verb), kind in COMMANDS.items()}
 AGAIN: Final[Mapping[str, frozenset[str]]] = {"connection": frozenset({"created", "exported"})}
 """What of a thing that was made again is new."""
 slow = settings(deadline=None, suppress_health_check=list(HealthCheck))
@@ -56,7 +55,7 @@ def undone(scene: Scene, last: Command) -> tuple[Undoing, list[ChangeRow]] | Non
     found = undoing(events, Ends(before, after, scene.tailnet))
     try:
         for step in found.steps:
-            scene.when(msgspec.convert(step.body, KINDS[step.command]))
+            scene.when(msgspec.convert(step.body, BY_NAME[step.command]))
     except Refusal as refusal:
         if refusal.code != "node.expiry":  # a time that is past by now
             raise
