@@ -60,7 +60,7 @@ class Suppositions:
             found = await asyncio.to_thread(suppose, start, wishes, most=MOST, only=only)
         shown = page(enumerate(found.rows, 1), after=query.after, limit=query.limit)
         return {
-            "position": state.position,
+            "position": start.position,
             "outcomes": found.outcomes,
             "nodes": len({row.node for row in found.rows}),
             "unseen": found.unseen,

@@ -1,5 +1,9 @@
 """What would follow from commands, and what became of a whole tailnet, as a projection answers."""
 
+import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 from projections.netmap.state import snapshot_of
 from tests.unit.projections.test_queries import desk
 
@@ -58,3 +62,22 @@ async def test_what_became_of_the_tailnet_is_told_by_kind() -> None:
         back = await at.ask("tailnet", "diff", **{"from": position, "to": position})
         assert back["changes"] == []
         assert await at.refused("tailnet", "diff") == "query.from_missing"
+
+
+async def test_it_is_told_of_which_position_it_was_supposed_though_the_log_goes_on() -> None:
+    """The copy is made at once; what is decided on it waits here until the present has moved."""
+    free, busy = threading.Event(), ThreadPoolExecutor(1)
+    asyncio.get_running_loop().set_default_executor(busy)
+    busy.submit(free.wait)
+    async with desk() as at:
+        position = at.live.state.position
+        commands = [{"command": "node.rename", "body": {"node": 1, "name": "other"}}]
+        asking = asyncio.create_task(at.ask("netmap", "suppose", commands=commands))
+        async with asyncio.timeout(5):
+            while not busy._work_queue.qsize():
+                await asyncio.sleep(0)
+        await at.write(("rename", 1, 3))
+        free.set()
+        reply = await asking
+        assert at.live.state.position > position
+    assert reply["position"] == position
