@@ -28,6 +28,7 @@ from projections.history.moment import moment
 from projections.inventory import devices, legacy, lists
 from projections.live import Live
 from projections.moments import Moments
+from projections.netmap.diff import fields
 from projections.netmap.diff import rows as rows_between
 from projections.netmap.state import NetmapState
 from projections.netmap.view import view
@@ -146,8 +147,7 @@ class Queries:
         if netmap is None:
             raise NotFound("node.not_found", "the node has no netmap", field="node")
         peers = page(((peer.id, peer) for peer in netmap.peers), after=query.after, limit=query.limit)
-        reply = {field.encode_name: getattr(netmap, field.name) for field in msgspec.structs.fields(netmap)}
-        return reply | {"peers": peers.rows, "next": peers.next}
+        return fields(netmap) | {"peers": peers.rows, "next": peers.next}
 
     async def _netmap_diff(self, query: Query) -> dict[str, object]:
         """Answer how a node's netmap came from that of one moment to that of another, or of now."""

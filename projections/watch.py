@@ -61,7 +61,7 @@ class Watch:
         self._live = live
         self._moments = moments
         self._began = live.clock.monotonic()
-        self._job: asyncio.Task[None] | None = None
+        self._job: asyncio.Task[Check | None] | None = None
         self._convinced: dict[str, float] = {}
         self._others: dict[str, tuple[float, ProjectionStatus]] = {}
         self._progress: Callable[[], Check | None] = lambda: None
@@ -131,7 +131,7 @@ class Watch:
     def start(self, verb: str) -> None:
         """Begin a comparison, unless one is under way: then that one is as good."""
         if self._job is None or self._job.done():
-            self._job = asyncio.create_task(self._compare(verb))
+            self._job = asyncio.create_task(self._checked(verb))
 
     async def settled(self) -> None:
         """Wait until no comparison is under way."""
@@ -143,9 +143,6 @@ class Watch:
         if self._job is not None:
             self._job.cancel()
             await asyncio.gather(self._job, return_exceptions=True)
-
-    async def _compare(self, verb: str) -> None:
-        await self._checked(verb)
 
     async def _checked(self, verb: str) -> Check:
         began, shadow = self._live.clock.monotonic(), Shadow(self._live, self._moments)
@@ -256,7 +253,7 @@ class Watch:
 
 
 def _row(status: ProjectionStatus, heard: float) -> ProjectionRow:
-    fields = {name: getattr(status, name) for name in ProjectionStatus.__struct_fields__}
+    said = msgspec.structs.asdict(status)
     if heard > SILENT_SECONDS:
-        fields["state"] = "silent"
-    return ProjectionRow(**fields, heard=round(heard, 3))
+        said["state"] = "silent"
+    return ProjectionRow(**said, heard=round(heard, 3))

@@ -143,8 +143,8 @@ def _kept(before: Own, now: Own) -> Own:
 
 def _speaks_otherwise(before: tuple[Fragment, ...], now: tuple[Fragment, ...]) -> bool:
     """Return whether a filter may read differently with these WireGuard-only peers."""
-    gone, came = moved(before, now)
     if not before or not now:
         return True
+    gone, came = moved(before, now)
     held = [old for old, _ in came if old is not None]
     return callers((*gone, *held)) != callers(new for _, new in came)

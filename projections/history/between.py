@@ -10,7 +10,7 @@ import msgspec
 
 from engine.domain.state import Tailnet
 from projections.inventory import devices, lists
-from projections.netmap.diff import ChangeRow
+from projections.netmap.diff import ChangeRow, changed, fields
 
 Things = Mapping[tuple[int, ...], tuple[str, Mapping[str, object]]]
 """By id: what a thing is called, and its fields."""
@@ -40,15 +40,7 @@ def _rows(kind: str, old: Things, new: Things) -> Iterator[ChangeRow]:
             whole = {"before": before and before[1], "after": after and after[1]}
             yield ChangeRow(what=what, kind=kind, id=number, name=name, **whole)
             continue
-        fields = [field for field in after[1] if before[1].get(field) != after[1][field]]
-        yield ChangeRow(
-            what="changed",
-            kind=kind,
-            id=number,
-            name=name,
-            before={field: before[1].get(field) for field in fields},
-            after={field: after[1][field] for field in fields},
-        )
+        yield changed(kind, number, name, before[1], after[1])
 
 
 def _kinds(tailnet: Tailnet) -> Iterator[tuple[str, Things]]:
@@ -73,13 +65,12 @@ def _connections(tailnet: Tailnet) -> Things:
 
 
 def _things(held: Iterable[int], rows: Iterable[msgspec.Struct]) -> Things:
-    fields = {number: _fields(row) for number, row in zip(sorted(held), rows, strict=True)}
-    return {(number,): (str(row.get("name") or row.get("prefix")), row) for number, row in fields.items()}
+    known = {number: _fields(row) for number, row in zip(sorted(held), rows, strict=True)}
+    return {(number,): (str(row.get("name") or row.get("prefix")), row) for number, row in known.items()}
 
 
 def _fields(row: msgspec.Struct) -> Mapping[str, object]:
-    named = ((field.encode_name, getattr(row, field.name)) for field in msgspec.structs.fields(row))
-    return {name: _plain(value) for name, value in named if name not in _COUNTED}
+    return {name: _plain(value) for name, value in fields(row).items() if name not in _COUNTED}
 
 
 def _plain(value: object) -> object:

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from engine.domain import events as e
-from engine.domain.aggregates import Peer
+from engine.domain.aggregates import Connection, Peer
 from engine.domain.providerevents import ProviderAdded
 from engine.domain.state import Tailnet
 from engine.domain.values import PeerId
@@ -158,14 +158,9 @@ def _of(
 
     def undo(event: Any, _ends: Ends) -> Iterator[Undo]:
         number = getattr(event, kind)
-
-        def read(tailnet: Tailnet) -> Any:
-            held = getattr(tailnet, table).get(number)
-            return None if held is None else getattr(held, field)
-
         yield Held(
             f"{field} of {kind} {number}",
-            read,
+            _reader(table, number, lambda held: getattr(held, field)),
             lambda value: Step(command, {kind: number, body_field: _json(value)}),
         )
 
@@ -178,22 +173,19 @@ def _validity(event: e.NodeExpired | e.NodeExpirySet, _ends: Ends) -> Iterator[U
         yield "a logged-out node: its client must log in again"
         return
 
-    def read(tailnet: Tailnet) -> tuple[bool, int] | None:
-        node = tailnet.nodes.get(number)
-        return None if node is None else (node.expired, node.expiry)
-
     def make(held: tuple[bool, int]) -> Step:
         is_expired, expiry = held
         again = Step("node.set-expiry", {"node": number, "expiry": expiry})
         return Step("node.expire", {"node": number}) if is_expired else again
 
+    read = _reader("nodes", number, lambda node: (node.expired, node.expiry))
     yield Held(f"expiry of node {number}", read, make)
 
 
 def _tags(event: e.NodeTagged, _ends: Ends) -> Iterator[Undo]:
     yield Held(
         f"tags of node {event.node}",
-        lambda tailnet: node.tags if (node := tailnet.nodes.get(event.node)) is not None else None,
+        _reader("nodes", event.node, lambda node: node.tags),
         lambda tags: Step("node.tag", {"node": event.node, "tags": [*tags]}) if tags else None,
     )
 
@@ -201,11 +193,7 @@ def _tags(event: e.NodeTagged, _ends: Ends) -> Iterator[Undo]:
 def _on_peer(
     number: PeerId, what: str, read: Callable[[Peer], Any], make: Callable[[Any], Step | None]
 ) -> Held:
-    def held(tailnet: Tailnet) -> Any:
-        peer = tailnet.peers.get(number)
-        return None if peer is None else read(peer)
-
-    return Held(f"{what} of peer {number}", held, make)
+    return Held(f"{what} of peer {number}", _reader("peers", number, read), make)
 
 
 def _state(event: e.PeerDisabled | e.PeerExpired | e.PeerEnabled, ends: Ends) -> Iterator[Undo]:
@@ -301,15 +289,24 @@ def _reconnected(event: e.ConnectionUpdated, _ends: Ends) -> Iterator[Undo]:
         return
     pair = event.node, event.peer
 
-    def read(tailnet: Tailnet) -> Any:
-        held = tailnet.connections.get(pair)
-        return None if held is None else (held.ipv4_masq, held.ipv6_masq, held.allowed_ips, held.jailed)
+    def terms(held: Connection) -> tuple[Any, ...]:
+        return held.ipv4_masq, held.ipv6_masq, held.allowed_ips, held.jailed
 
     def make(held: Any) -> Step:
         body: Body = {"node": pair[0], "peer": pair[1], "ipv4MasqAddr": held[0], "ipv6MasqAddr": held[1]}
         return Step("connection.update", {**body, "allowedIps": [*(held[2] or ())], "jailed": held[3]})
 
-    yield Held(f"connection of node {pair[0]} to {pair[1]}", read, make)
+    yield Held(f"connection of node {pair[0]} to {pair[1]}", _reader("connections", pair, terms), make)
+
+
+def _reader(table: str, key: object, read: Callable[[Any], Any]) -> Callable[[Tailnet], Any]:
+    """Return what reads something of an entry of a tailnet's table; None where there is no such entry."""
+
+    def found(tailnet: Tailnet) -> Any:
+        held = getattr(tailnet, table).get(key)
+        return None if held is None else read(held)
+
+    return found
 
 
 def _json(value: Any) -> Any:

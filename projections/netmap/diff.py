@@ -1,6 +1,6 @@
 """What changed between two views of one node's netmap; it knows views, never clients."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 import msgspec
@@ -96,7 +96,7 @@ def rows(before: NodeNetmap | None, after: NodeNetmap | None) -> Iterator[Change
                 yield from (_one(what, peer) for peer in whole.wireguard_only_peers)
         return
     found = diff(before, after)
-    old, new = _fields(before), _fields(after)
+    old, new = fields(before), fields(after)
     for name in found.others:
         yield ChangeRow(what="changed", kind="netmap", name=name, before=old[name], after=new[name])
     yield from _rows(found.peers)
@@ -108,20 +108,27 @@ def _rows(found: Difference[T]) -> Iterator[ChangeRow]:
         for peer in peers:
             yield _one(what, peer)
     for pair in found.changed:
-        old, new = _fields(pair.before), _fields(pair.after)
-        names = [name for name in old if old[name] != new[name]]
-        yield ChangeRow(
-            what="changed",
-            kind=_kind(pair.after),
-            id=pair.after.id,
-            name=pair.after.name,
-            before={name: old[name] for name in names},
-            after={name: new[name] for name in names},
-        )
+        name, number = pair.after.name, pair.after.id
+        yield changed(_kind(pair.after), number, name, fields(pair.before), fields(pair.after))
+
+
+def changed(
+    kind: str, number: int, name: str, before: Mapping[str, object], after: Mapping[str, object]
+) -> ChangeRow:
+    """Return the row of a thing that changed, with the fields that did; both have the same ones."""
+    names = [field for field in after if before[field] != after[field]]
+    return ChangeRow(
+        what="changed",
+        kind=kind,
+        id=number,
+        name=name,
+        before={field: before[field] for field in names},
+        after={field: after[field] for field in names},
+    )
 
 
 def _one(what: str, peer: NodeView | WireGuardPeerView) -> ChangeRow:
-    side = {"before" if what == "removed" else "after": _fields(peer)}
+    side = {"before" if what == "removed" else "after": fields(peer)}
     return ChangeRow(what=what, kind=_kind(peer), id=peer.id, name=peer.name, **side)
 
 
@@ -129,5 +136,6 @@ def _kind(peer: NodeView | WireGuardPeerView) -> str:
     return "node" if isinstance(peer, NodeView) else "wireguard-only"
 
 
-def _fields(value: msgspec.Struct) -> dict[str, object]:
+def fields(value: msgspec.Struct) -> dict[str, object]:
+    """Return what a struct holds, by the names that it has in JSON."""
     return {field.encode_name: getattr(value, field.name) for field in msgspec.structs.fields(value)}
