@@ -13,7 +13,8 @@ from typing import IO, Any, Final
 
 import click
 
-from frontends.cli.failure import Exit, Failure, Trouble, usage
+from frontends.cli.failure import Exit, Failure, usage
+from frontends.cli.files import read_bounded
 from frontends.cli.operator import Operator
 from frontends.cli.output import Column, Row, table
 from frontends.cli.text import clean, colours, note
@@ -50,17 +51,7 @@ def read(source: str) -> str:
     Raises:
         Failure: it cannot be read (exit 1), or it cannot be a policy (exit 2).
     """
-    try:
-        if source == "-":
-            data = sys.stdin.buffer.read(MAX_OCTETS + 1)
-        else:
-            with Path(source).open("rb") as file:
-                data = file.read(MAX_OCTETS + 1)
-    except OSError as error:
-        why = error.strerror or type(error).__name__
-        raise Failure(Exit.FAILED, Trouble("file", f"{source}: {why}", "file")) from None
-    if len(data) > MAX_OCTETS:
-        raise usage(f"{source} has more than {MAX_OCTETS} octets: no policy has")
+    data = read_bounded(source, MAX_OCTETS, why=": no policy has")
     try:
         return data.decode()
     except UnicodeDecodeError as error:

@@ -8,13 +8,13 @@ Rule 2: exit 5 if one of the commands would be refused; the others are told all 
 import json
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from frontends.cli import differences, live, output, policytext
-from frontends.cli.failure import Exit, Failure, Trouble, usage
+from frontends.cli.failure import Exit, usage
+from frontends.cli.files import read_bounded
 from frontends.cli.operator import Operator, reading
 from frontends.cli.options import AT, Moment
 from frontends.cli.output import Column
@@ -100,12 +100,7 @@ def _read(source: str) -> list[dict[str, Any]]:
     Raises:
         Failure: it cannot be read (exit 1), or is no such list (exit 2).
     """
-    try:
-        data = sys.stdin.buffer.read(MAX_OCTETS + 1) if source == "-" else Path(source).read_bytes()
-    except OSError as error:
-        raise Failure(Exit.FAILED, Trouble("file", f"{source}: {error.strerror}", "file")) from None
-    if len(data) > MAX_OCTETS:
-        raise usage(f"{source} has more than {MAX_OCTETS} octets", hint="ask about its parts")
+    data = read_bounded(source, MAX_OCTETS, hint="ask about its parts")
     found = _parsed(data, source)
     return [_command(entry, f"{source}, entry {number}") for number, entry in enumerate(found, 1)]
 
