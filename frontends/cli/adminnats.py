@@ -18,22 +18,13 @@ from frontends.cli.text import next_step, note
 nats = Nouns(
     help="The NATS servers: streams and rights as they should be, certificates.", aliases={"check": "ensure"}
 )
-_FORM = click.option(
-    "-o",
-    "--output",
-    "form",
-    type=click.Choice(output.FORMS),
-    default="table",
-    show_default=True,
-    help="Form of what is written to stdout.",
-)
+_FORM = output.form_option()
 _NATS = click.option(
     "--nats",
     envvar="NETMAP_NATS_URL",
     metavar="URL,…",
     help="The NATS servers, as the user engine.  [default: the directory's context of the engine]",
 )
-ROLES: Final = ("engine", "projection", "frontend", "admin", "operator")
 SERVERS: Final = ("nats-1", "nats-2", "nats-3")
 
 
@@ -95,6 +86,7 @@ def _write_whole(rows: list[dict[str, str]]) -> None:
 def certs(into: str, servers: tuple[str, ...], form: str) -> None:
     """Make an authority, and certificates for servers and roles; what is there and good stays."""
     from engine.adapters.bus.certificates import make, utc
+    from engine.adapters.bus.server_config import ROLES
     from engine.adapters.clock import SystemClock
     from engine.ports import Fault
 
@@ -129,6 +121,8 @@ def certs(into: str, servers: tuple[str, ...], form: str) -> None:
 
 
 def _server(text: str) -> tuple[str, tuple[str, ...]]:
+    from engine.adapters.bus.server_config import ROLES
+
     name, _, hosts = text.partition("=")
     known = tuple(filter(None, hosts.split(","))) or (name,)
     if not name or "/" in name or name in (*ROLES, "ca"):

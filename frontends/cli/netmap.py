@@ -1,6 +1,6 @@
 """`netmap netmap`: what a node is told, now or then, and what changed in between."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -16,17 +16,21 @@ from frontends.cli.text import clean, note, pick, reference, short_key
 netmap = Nouns(help="Netmaps: what a node is told, now or then.", aliases={"get": "show"})
 
 
+def _node(what: str, *, required: bool = False) -> Callable[..., Any]:
+    return click.option(
+        "-n",
+        "--node",
+        "--node-id",
+        "node",
+        required=required,
+        metavar="NODE",
+        shell_complete=live.nodes,
+        help=what,
+    )
+
+
 @netmap.command("show")
-@click.option(
-    "-n",
-    "--node",
-    "--node-id",
-    "node",
-    required=True,
-    metavar="NODE",
-    shell_complete=live.nodes,
-    help="Whose netmap: id or name.",
-)
+@_node("Whose netmap: id or name.", required=True)
 @AT
 @reading
 def show(operator: Operator, node: str, at: Moment) -> None:
@@ -51,15 +55,7 @@ def show(operator: Operator, node: str, at: Moment) -> None:
 
 
 @netmap.command("diff")
-@click.option(
-    "-n",
-    "--node",
-    "--node-id",
-    "node",
-    metavar="NODE",
-    shell_complete=live.nodes,
-    help="Whose netmap; the whole tailnet if absent.",
-)
+@_node("Whose netmap; the whole tailnet if absent.")
 @click.option(
     "--from", "older", required=True, metavar="POSITION|TIME", help="As `show --at` has it: 120, -2h, …"
 )
@@ -89,16 +85,7 @@ def diff(operator: Operator, node: str | None, older: str, newer: str | None, pa
 
 
 @netmap.command("watch")
-@click.option(
-    "-n",
-    "--node",
-    "--node-id",
-    "node",
-    required=True,
-    metavar="NODE",
-    shell_complete=live.nodes,
-    help="Whose netmap.",
-)
+@_node("Whose netmap.", required=True)
 @click.option(
     "--from", "older", metavar="POSITION|TIME", help="Begin with what changed since; from now on if absent."
 )

@@ -132,15 +132,7 @@ _PLACE: Final = (
         metavar="SECONDS",
         help="For the connection, and for each answer.",
     ),
-    click.option(
-        "-o",
-        "--output",
-        "form",
-        type=click.Choice(output.FORMS),
-        default="table",
-        show_default=True,
-        help="Form of what is written to stdout.",
-    ),
+    output.form_option(),
 )
 _CHANGE: Final = (
     click.option("--reason", default="", metavar="TEXT", help="Why; kept in the log."),

@@ -27,6 +27,19 @@ _GAP: Final = "  "
 Row = Mapping[str, Any]
 
 
+def form_option(more: str = "") -> Callable[..., Any]:
+    """Return the option -o, which says in which form something is written; `more` is added to its help."""
+    return click.option(
+        "-o",
+        "--output",
+        "form",
+        type=click.Choice(FORMS),
+        default="table",
+        show_default=True,
+        help=f"Form of what is written to stdout{more}.",
+    )
+
+
 class Column(NamedTuple):
     """A title, and how its cell is made of a row."""
 

@@ -12,15 +12,7 @@ from frontends.cli.groups import Nouns
 from frontends.cli.output import Column
 
 schema = Nouns(help="Schemas: what events, commands and queries look like, for other systems.", aliases={})
-_FORM: Final = click.option(
-    "-o",
-    "--output",
-    "form",
-    type=click.Choice(output.FORMS),
-    default="table",
-    show_default=True,
-    help="Form of what is written to stdout; a single schema as a table is JSON.",
-)
+_FORM: Final = output.form_option("; a single schema as a table is JSON")
 
 
 def _events(_ctx: click.Context, _param: click.Parameter, start: str) -> list[str]:
