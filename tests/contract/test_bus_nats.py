@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -23,16 +23,10 @@ authorization {{ users: [
 """
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
-    with NatsServer(tmp_path_factory.mktemp("nats")) as running:
-        yield running
-
-
 @pytest.fixture
-async def pair(server: NatsServer) -> AsyncIterator[Pair]:
-    one = await NatsBus.connect([server.url], name="one")
-    two = await NatsBus.connect([server.url], name="two")
+async def pair(nats_server: NatsServer) -> AsyncIterator[Pair]:
+    one = await NatsBus.connect([nats_server.url], name="one")
+    two = await NatsBus.connect([nats_server.url], name="two")
     yield one, two
     await one.close()
     await two.close()

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import nats.errors
@@ -21,15 +21,9 @@ from tests.kit.nats_server import NatsServer
 pytestmark = pytest.mark.real
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
-    with NatsServer(tmp_path_factory.mktemp("nats")) as running:
-        yield running
-
-
 @pytest.fixture
-async def bus(server: NatsServer) -> AsyncIterator[NatsBus]:
-    bus = await NatsBus.connect([server.url], name="one")
+async def bus(nats_server: NatsServer) -> AsyncIterator[NatsBus]:
+    bus = await NatsBus.connect([nats_server.url], name="one")
     yield bus
     with contextlib.suppress(nats.js.errors.NotFoundError):
         await bus.client.jetstream().delete_stream(subjects.EVENT_STREAM)
@@ -113,12 +107,12 @@ async def test_the_stream_keeps_as_long_as_it_is_told_to(bus: NatsBus, stream: J
 
 
 async def test_a_restarted_server_still_knows_the_last(
-    server: NatsServer, bus: NatsBus, stream: JetStreamEvents
+    nats_server: NatsServer, bus: NatsBus, stream: JetStreamEvents
 ) -> None:
     await stream.open()
     await stream.last()
     await stream.publish(messages()[:3])
-    await asyncio.to_thread(server.restart)
+    await asyncio.to_thread(nats_server.restart)
     async with asyncio.timeout(20):
         while True:
             try:

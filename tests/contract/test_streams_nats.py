@@ -1,7 +1,7 @@
 """The work queue and its streams on a real nats-server: made, changed, made again."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 from nats.js.api import RetentionPolicy, StreamConfig
@@ -19,15 +19,9 @@ pytestmark = pytest.mark.real
 COMMAND = subjects.durable_as(DEFAULT_TAILNET, "operator", "user.create")
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
-    with NatsServer(tmp_path_factory.mktemp("nats")) as running:
-        yield running
-
-
 @pytest.fixture
-async def bus(server: NatsServer) -> AsyncIterator[NatsBus]:
-    bus = await NatsBus.connect([server.url], name="one")
+async def bus(nats_server: NatsServer) -> AsyncIterator[NatsBus]:
+    bus = await NatsBus.connect([nats_server.url], name="one")
     yield bus
     js = bus.client.jetstream()
     for info in await js.streams_info():
