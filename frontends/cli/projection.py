@@ -22,6 +22,8 @@ from frontends.cli.session import Session
 from frontends.cli.text import span, warn
 
 LOOK_SECONDS: Final = 0.25
+SILENT: Final = "silent"
+"""The state of one of which nothing was heard for 3 s (`projections/watch.py`)."""
 _NAMES = click.argument(
     "names", nargs=-1, metavar="[NAME]…", shell_complete=live.names_of("projection", "projections")
 )
@@ -53,7 +55,7 @@ def list_(operator: Operator) -> None:
 def verify(operator: Operator, names: tuple[str, ...]) -> None:
     """Fold the log beside what a projection serves, and compare: netmap objects, lists, kept moments.
 
-    Without a name all are asked. Changes nothing; ends with 1 if anything differs, and names the first.
+    Without a name all are asked that are heard. Changes nothing; ends with 1 if anything differs, and names the first.
     """
     _compare(operator, names, "verify")
 
@@ -75,7 +77,7 @@ def short(digest: object) -> str:
 
 
 def _compare(operator: Operator, names: Sequence[str], verb: str) -> None:
-    wanted = list(names) or [row["name"] for row in operator.talk(_heard)]
+    wanted = list(names) or _speaking(operator.talk(_heard))
     if not wanted:
         raise Failure(
             Exit.UNREACHABLE, Trouble("projection.none", "no projection runs", hint="netmap run projection")
@@ -94,6 +96,14 @@ def _compare(operator: Operator, names: Sequence[str], verb: str) -> None:
         message = f"{', '.join(bad)}: not what the log makes of it"
         hint = "" if verb == "rebuild" else f"netmap projection rebuild {bad[0]}"
         raise Failure(Exit.FAILED, Trouble("projection.differs", message, hint=hint))
+
+
+def _speaking(rows: Sequence[Row]) -> list[str]:
+    """Return the names of those that are heard; one that has just ended is still listed, and answers nobody."""
+    for row in rows:
+        if row["state"] == SILENT:
+            warn(f"{row['name']} is silent, and not asked")
+    return [row["name"] for row in rows if row["state"] != SILENT]
 
 
 async def _heard(tailnet: Session) -> list[Row]:

@@ -87,6 +87,22 @@ def test_all_are_asked_by_their_names_and_looked_at_until_they_are_done(verb: st
     ]
 
 
+def test_one_of_which_nothing_is_heard_is_told_and_not_asked_unless_by_its_name() -> None:
+    made = stage(ROW, {**ROW, "name": "host-8", "state": "silent"})
+    made.answers("host-7.verify", check())
+    made.answers("host-8.verify", {**check(), "name": "host-8"})
+    result = made.run("projection", "verify")
+    assert result.exit_code == 0, result.output
+    assert "host-8" in result.stderr
+    assert [subject for subject, _, _ in made.requests if subject.endswith("host-8.verify")] == []
+    assert made.run("projection", "verify", "host-8").exit_code == 0
+    assert [subject for subject, _, _ in made.requests if subject.endswith("host-8.verify")] != []
+
+
+def test_that_nobody_is_heard_is_unreachable() -> None:
+    assert stage({**ROW, "state": "silent"}).run("projection", "verify").exit_code == 6
+
+
 def test_one_that_differs_is_named_with_both_forms_and_ends_with_1() -> None:
     made = stage()
     made.answers("host-7.verify", check(difference=DIFFERENCE, rebuilt="5725484b-" + "cd" * 32))
