@@ -14,7 +14,7 @@ import msgspec
 
 from engine.domain.values import UserId
 from frontends.cli.main import main as netmap
-from frontends.control import own, rules
+from frontends.control import relayed, rules
 
 ALICE: Final = UserId(1)
 """The first user of every tailnet of the lab."""
@@ -30,12 +30,12 @@ def program(hole: str) -> list[str]:
 
 
 def _owner() -> None:
-    _cut(own, "wireguard_node", lambda node: node and msgspec.structs.replace(node, user=ALICE))
+    _cut(relayed, "wireguard_node", lambda node: node and msgspec.structs.replace(node, user=ALICE))
 
 
 def _wide() -> None:
     _cut(rules, "_rule", _widened)
-    _cut(own, "wireguard_node", lambda node: node and msgspec.structs.replace(node, is_jailed=False))
+    _cut(relayed, "wireguard_node", lambda node: node and msgspec.structs.replace(node, is_jailed=False))
 
 
 def _widened(rule: Any) -> Any:
