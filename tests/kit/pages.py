@@ -1,7 +1,7 @@
 """Pages whose commands are typed: what a `console` block says is what happens.
 
 Rule 1: a `console` block is typed as it stands: a line with `$ ` and its continuations is a command for a shell, and
-        what stands below it must be among what the command says; `…` stands for anything.
+        what stands below it must be among what the command says; `…` stands for anything, ` … ` for any gap too.
 Rule 2: a block whose fence names a file (`ini se-got.conf`) is that file.
 """
 
@@ -61,13 +61,19 @@ def typed(text: str) -> list[Typed]:
 
 def missing(said: Sequence[str], output: str) -> list[str]:
     """Return the lines that are not among the output's (rule 1); how wide a gap is does not matter."""
-    lines = [" ".join(line.split()) for line in output.splitlines()]
+    lines = [_narrow(line) for line in output.splitlines()]
     return [line for line in said if not any(map(_pattern(line).fullmatch, lines))]
 
 
 def _pattern(line: str) -> re.Pattern[str]:
-    parts = (re.escape(" ".join(part.split())) for part in line.split("…"))
-    return re.compile(r"\s?.*\s?".join(parts))
+    gap = re.escape(" ")
+    told = re.escape(_narrow(line)).replace(f"{gap}…{gap}", f"{gap}(?:.*{gap})?")
+    return re.compile(told.replace("…", ".*"))
+
+
+def _narrow(line: str) -> str:
+    """Make every gap one space."""
+    return " ".join(line.split())
 
 
 def typed_page(page: str, serving: Serving, folder: Path) -> int:
