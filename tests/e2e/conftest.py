@@ -10,6 +10,7 @@ from tests.kit.cluster import Cluster
 from tests.kit.lab.derp import derp_map, start_stun
 from tests.kit.lab.net import Lab
 from tests.kit.lab.ready import require_lab
+from tests.kit.serving import Serving
 
 HASTE = {"NETMAP_EPHEMERAL_SECONDS": "5", "NETMAP_LOOKUP_SECONDS": "1"}
 """Settings that make a test wait less."""
@@ -33,3 +34,11 @@ def tailnet(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clus
         path.write_text(json.dumps(derp_map()))
         cluster.cli("derp", "set", str(path))
         yield cluster
+
+
+@pytest.fixture
+def serving(tmp_path: Path) -> Iterator[Serving]:
+    """A directory whose server is not started yet."""
+    made = Serving(tmp_path)
+    yield made
+    made.close()

@@ -16,13 +16,13 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from tests.e2e.test_serve import Serving
 from tests.kit.cluster import Cluster
 from tests.kit.lab.clients import LATEST, TailscaleClient
 from tests.kit.lab.net import Lab
 from tests.kit.lab.web import WebEcho
 from tests.kit.lab.wireguard import WireGuardGo, key_base64
 from tests.kit.procs import wait_until
+from tests.kit.serving import Serving
 
 pytestmark = pytest.mark.real
 KEY: Final = "xJsw8SNGxKwqPHgULHWY7Z2tPNBJPxKLbJ9FJxDfXr8="
@@ -92,8 +92,7 @@ class Place:
 def place(tmp_path: Path) -> Iterator[Place]:
     made = Place(tmp_path)
     yield made
-    if made.serving.proc is not None:
-        made.serving.proc.close()
+    made.serving.close()
 
 
 def test_a_tool_registers_lists_and_deletes_and_the_log_says_who(place: Place) -> None:

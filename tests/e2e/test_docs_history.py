@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.test_docs_wireguard import serving as serving  # noqa: PLC0414 (a fixture)
-from tests.e2e.test_serve import Serving
 from tests.kit.pages import furnish, typed_page
+from tests.kit.serving import Serving
 
 pytestmark = pytest.mark.real
 PAGE = Path(__file__).parents[2] / "docs" / "history.md"

@@ -5,13 +5,12 @@ Rule 2: the commands of the original document are on the page word for word.
 """
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_serve import Serving
 from tests.kit.pages import Typed, furnish, missing, typed, typed_page
+from tests.kit.serving import Serving
 from tests.unit.cli import test_document
 
 pytestmark = pytest.mark.real
@@ -19,12 +18,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "wireguard-only-peers.md"
 
 
 @pytest.fixture
-def serving(tmp_path: Path) -> Iterator[Serving]:
-    made = Serving(tmp_path)
-    made.start()
-    yield made
-    if made.proc is not None:
-        made.proc.close()
+def serving(serving: Serving) -> Serving:
+    serving.start()
+    return serving
 
 
 def test_every_command_of_the_page_works_in_its_order(serving: Serving, tmp_path: Path) -> None:

@@ -8,10 +8,9 @@ import pytest
 
 from engine.adapters.bus.nats import open_bus
 from engine.config import Settings
-from tests.e2e.test_serve import Serving, serving
+from tests.kit.serving import Serving
 
 pytestmark = pytest.mark.real
-__all__ = ("serving",)
 
 
 def typed(serving: Serving, line: str) -> Any:

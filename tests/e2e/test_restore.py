@@ -6,29 +6,20 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from frontends.wire.noise import PrivateKey
-from tests.e2e.test_serve import REGISTER, Serving
 from tests.kit.control_client import connect, new_key, server_key
 from tests.kit.operator import operator
+from tests.kit.serving import REGISTER, Serving
 
 pytestmark = pytest.mark.real
 CONNECT = (
     "netmap node add-wg-connection --node-id laptop --wg-peer-id mullvad-exit --ipv4-masq-addr 10.64.0.1"
 )
-
-
-@pytest.fixture
-def serving(tmp_path: Path) -> Iterator[Serving]:
-    made = Serving(tmp_path)
-    yield made
-    if made.proc is not None:
-        made.proc.close()
 
 
 def types(serving: Serving, line: str) -> str:

@@ -3,27 +3,23 @@
 import json
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_serve import Serving
 from tests.kit.pages import furnish, shell
 from tests.kit.scenario import peer_key
+from tests.kit.serving import Serving
 
 pytestmark = pytest.mark.real
 PEERS = 12
 
 
 @pytest.fixture
-def serving(tmp_path: Path) -> Iterator[Serving]:
-    made = Serving(tmp_path)
-    made.start()
-    furnish(made)
-    yield made
-    if made.proc is not None:
-        made.proc.close()
+def serving(serving: Serving) -> Serving:
+    serving.start()
+    furnish(serving)
+    return serving
 
 
 def document(count: int = PEERS, port: int = 51_820) -> str:

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from frontends.wire.noise import PrivateKey
-from tests.e2e.test_serve import Serving
 from tests.kit.control_client import connect, new_key
 from tests.kit.procs import environment
+from tests.kit.serving import Serving
 
 _FENCE = re.compile(r"^```(\w+)(?: (\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NODES = ("laptop", "phone")
